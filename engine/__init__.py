@@ -1,0 +1,1 @@
+"""What newleaf does with the facts: agents, channels, imports, the outbox. Knows storage, nothing of HTTP."""

@@ -1,0 +1,1 @@
+"""How newleaf runs: settings, the application, its middlewares, the command line."""

@@ -1,0 +1,108 @@
+"""Rows that belong to a tenant or an account, and cannot be reached without naming it."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, Self
+
+from peewee import (
+    BigAutoField,
+    Expression,
+    IntegerField,
+    Model,
+    ModelDelete,
+    ModelInsert,
+    ModelSelect,
+    ModelUpdate,
+    TextField,
+)
+
+from .database import database
+from .tenancy import Tenant
+
+
+class Row(Model):
+    """A table of newleaf; names of tables are the snake_case of the class, of indexes given by hand."""
+
+    class Meta:
+        database = database
+        legacy_table_names = False
+
+    def store(self, **values: Any) -> None:
+        """Write these columns of this very row, which somebody was allowed to read before."""
+        columns = {self._meta.fields[name]: value for name, value in values.items()}
+        key = self._meta.primary_key
+        ModelUpdate(type(self), columns).where(key == getattr(self, key.name)).execute()
+        for name, value in values.items():
+            setattr(self, name, value)
+
+
+def owned(model: type[TenantModel], tenant: Tenant) -> Expression:
+    """The condition that keeps a query inside one tenant: the only place where it is written."""
+    return model.tenant_id == tenant.id
+
+
+class TenantModel(Row):
+    """A row that a tenant owns. `select()` and its kin are closed: ask through `of`, `change`, `remove` and `add`."""
+
+    id = BigAutoField()
+    tenant_id = IntegerField()
+
+    @classmethod
+    def of(cls, tenant: Tenant, *columns: Any) -> ModelSelect:
+        """A query over this tenant's rows."""
+        return ModelSelect(cls, columns or cls._meta.sorted_fields).where(owned(cls, tenant))
+
+    @classmethod
+    def change(cls, tenant: Tenant, values: dict[Any, Any]) -> ModelUpdate:
+        """An UPDATE of this tenant's rows."""
+        return ModelUpdate(cls, values).where(owned(cls, tenant))
+
+    @classmethod
+    def remove(cls, tenant: Tenant) -> ModelDelete:
+        """A DELETE of this tenant's rows."""
+        return ModelDelete(cls).where(owned(cls, tenant))
+
+    @classmethod
+    def add(cls, tenant: Tenant, **values: Any) -> Self:
+        """Insert a row of this tenant and return it."""
+        row = cls(tenant_id=tenant.id, **values)
+        row.id = ModelInsert(cls, row.__data__).execute()
+        return row
+
+    @classmethod
+    def add_all(cls, tenant: Tenant, rows: list[dict[Any, Any]]) -> ModelInsert:
+        """An INSERT of many rows of this tenant, given as column values."""
+        return ModelInsert(cls, [{cls.tenant_id: tenant.id, **row} for row in rows])
+
+    @classmethod
+    def _closed(cls, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise TypeError(f"{cls.__name__} belongs to a tenant: use of(), change(), remove() or add()")
+
+    select = update = delete = insert = insert_many = create = get = get_or_none = get_by_id = _closed
+    raw = replace = get_or_create = save = _closed
+
+
+class AccountModel(Row):
+    """A row that an account owns, whatever the environment; closed like a TenantModel."""
+
+    id = TextField(primary_key=True)
+    account_id = TextField()
+
+    @classmethod
+    def of(cls, account_id: str) -> ModelSelect:
+        """A query over this account's rows."""
+        return ModelSelect(cls, cls._meta.sorted_fields).where(cls.account_id == account_id)
+
+    @classmethod
+    def add(cls, account_id: str, **values: Any) -> Self:
+        """Insert a row of this account and return it."""
+        row = cls(account_id=account_id, **values)
+        ModelInsert(cls, row.__data__).execute()
+        return row
+
+    @classmethod
+    def _closed(cls, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise TypeError(f"{cls.__name__} belongs to an account: use of() or add()")
+
+    select = update = delete = insert = insert_many = create = get = get_or_none = get_by_id = _closed
+    raw = replace = get_or_create = save = _closed

@@ -1,0 +1,120 @@
+"""The database: which engine a URL names, how connections are made, and what a transaction is."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from peewee import Database, DatabaseProxy
+from playhouse.pool import PooledPostgresqlDatabase, PooledSqliteDatabase
+
+database = DatabaseProxy()
+
+_SQLITE_PRAGMAS = {
+    "journal_mode": "wal",
+    "synchronous": "full",  # an acknowledged write survives a power cut
+    "foreign_keys": 1,
+    "busy_timeout": 30_000,
+    "cache_size": -65_536,
+    "temp_store": "memory",
+}
+_BUSY_TIMEOUT_S = 30
+
+# SQLite lets one writer in; its own waiting is a poll that starves some threads, a lock is fair and cheap.
+_sqlite_writer = threading.RLock()
+_local = threading.local()
+
+
+def open_database(url: str, *, pool_size: int = 16) -> Database:
+    """A pooled, unopened database for `sqlite:///path` or `postgresql://…`. Raises ValueError for other URLs."""
+    scheme = url.partition(":")[0]
+    if scheme == "sqlite":
+        return PooledSqliteDatabase(
+            str(sqlite_path(url)),
+            pragmas=_SQLITE_PRAGMAS,
+            timeout=_BUSY_TIMEOUT_S,
+            max_connections=None,
+            check_same_thread=False,
+        )
+    if scheme in ("postgresql", "postgres"):
+        return PooledPostgresqlDatabase(
+            url, max_connections=pool_size, timeout=30, stale_timeout=300, prefer_psycopg3=True
+        )
+    raise ValueError(f"Unknown database URL scheme {scheme!r}: use sqlite:///… or postgresql://…")
+
+
+def connect(url: str, *, pool_size: int = 16) -> Database:
+    """Make `url` the database of this process and return it."""
+    opened = open_database(url, pool_size=pool_size)
+    database.initialize(opened)
+    return opened
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file that a SQLite URL names, None for another engine. Raises ValueError where it names none."""
+    if not url.startswith("sqlite:"):
+        return None
+    path = unquote(url.removeprefix("sqlite:///"))
+    if not path or path.startswith("sqlite:"):
+        raise ValueError("The database URL names no file: use sqlite:///path/to/newleaf.db")
+    return Path(path)
+
+
+def is_sqlite() -> bool:
+    """Whether the database of this process is SQLite."""
+    return isinstance(database.obj, PooledSqliteDatabase)
+
+
+@contextlib.contextmanager
+def connection() -> Iterator[None]:
+    """A connection for this thread, joined if there is one, given back to the pool at the end."""
+    if database.is_closed():
+        with database.connection_context():
+            yield
+    else:
+        yield
+
+
+@contextlib.contextmanager
+def transaction(*, repeatable: bool = False) -> Iterator[None]:
+    """One transaction; inside another it joins it. What `after_commit` was given runs when the outermost is through.
+
+    On SQLite it takes the write lock at once, so what is read inside is still true when it is written.
+    `repeatable` asks PostgreSQL for a snapshot, in which a concurrent change raises instead of being overwritten.
+    """
+    if getattr(_local, "after", None) is not None:
+        yield
+        return
+    _local.after = after = []
+    try:
+        with connection(), _outermost(repeatable):
+            yield
+    finally:
+        _local.after = None
+    for hook in after:
+        hook()
+
+
+@contextlib.contextmanager
+def _outermost(repeatable: bool) -> Iterator[None]:
+    if is_sqlite():
+        with _sqlite_writer, database.atomic("IMMEDIATE"):
+            yield
+    else:
+        with database.atomic():
+            if repeatable:
+                database.execute_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield
+
+
+def after_commit(hook: Callable[[], Any]) -> None:
+    """Run `hook` once the transaction of this thread is committed, never if it is rolled back; at once outside one."""
+    after: list[Callable[[], Any]] | None = getattr(_local, "after", None)
+    if after is None:
+        hook()
+    else:
+        after.append(hook)
