@@ -1,0 +1,222 @@
+"""Running a handler: thread, connection, transaction, idempotency, conditional writes, and the answer's bytes.
+
+A write and the stored answer to its `Idempotency-Key` commit together, so a crash leaves both or neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from anyio import CapacityLimiter, to_thread
+from peewee import OperationalError
+from starlette.types import Receive, Scope, Send
+
+from handlers.answers import Answer, Page
+from storage import idempotency
+from storage.database import connection, database, is_sqlite, transaction
+from storage.errors import Stale
+from storage.idempotency import Stored
+
+from .arguments import ArgumentPlan
+from .contract import Operation
+from .requests import RequestState, header, state
+
+_encode = msgspec.json.Encoder().encode
+_ATTEMPTS = 4
+# PostgreSQL: serialization_failure, deadlock_detected
+_RETRYABLE = ("40001", "40P01")
+
+_in_flight: set[tuple[str, str]] = set()
+_in_flight_lock = threading.Lock()
+
+Handler = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What running a handler needs to know of the request."""
+
+    state: RequestState
+    target: str
+    query: str
+    idempotency_key: str | None
+    if_match: str | None
+    arguments: dict[str, Any]
+
+    @property
+    def owner(self) -> str:
+        """Whose idempotency keys these are: the tenant's, or for calls without a key those of the path's token."""
+        caller = self.state.caller
+        return f"tenant:{caller.tenant.id}" if caller else hashlib.sha256(self.target.encode()).hexdigest()
+
+
+class Execution:
+    """One operation, ready to run."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        handler: Handler,
+        plan: ArgumentPlan,
+        threads: CapacityLimiter,
+    ) -> None:
+        self.operation = operation
+        self.handler = handler
+        self.plan = plan
+        self.threads = threads
+        self.read_one: Handler | None = None  # reads the object that If-Match speaks of
+        self.has_effect = operation.method != "get" and operation.spec.get("x-effect") != "none"
+        headers = operation.spec["responses"].get("200", {}).get("headers", {})
+        self.has_etag = operation.method == "get" and "ETag" in headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the arguments, run the handler, send what it answers."""
+        request_state = state(scope)
+        arguments = await self.plan.read(scope, receive)
+        if request_state.caller is not None:
+            arguments["user"] = request_state.caller
+        request = Request(
+            request_state,
+            scope["path"],
+            scope["query_string"].decode("ascii"),
+            _unquoted(header(scope, b"idempotency-key")) if self.operation.method != "get" else None,
+            header(scope, b"if-match"),
+            arguments,
+        )
+        stored = await to_thread.run_sync(self._run, request, limiter=self.threads)
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in stored.headers.items()]
+        headers.append((b"content-length", b"%d" % len(stored.body)))
+        await send({"type": "http.response.start", "status": stored.status, "headers": headers})
+        await send({"type": "http.response.body", "body": stored.body})
+
+    def _run(self, request: Request) -> Stored:
+        with connection():
+            if request.idempotency_key is None:
+                return self._attempt(request)
+            with _claim(request.owner, request.idempotency_key):
+                return self._attempt(request)
+
+    def _attempt(self, request: Request) -> Stored:
+        """Run it, again where PostgreSQL asks for that because two transactions met."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._once(request)
+            except OperationalError as error:
+                if attempt == _ATTEMPTS or _sqlstate(error) not in _RETRYABLE:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _once(self, request: Request) -> Stored:
+        if not self.has_effect and request.idempotency_key is None:
+            return self._finish(request, self.handler(**request.arguments))
+        with transaction(repeatable=request.if_match is not None):
+            if request.idempotency_key is not None:
+                earlier = self._replay(request, request.idempotency_key)
+                if earlier is not None:
+                    return earlier
+            if request.if_match is not None and self.read_one is not None:
+                self._check_unchanged(request, request.if_match)
+            result = self.handler(**request.arguments)
+            answer = self._finish(request, result)
+            self._remember(request, answer)
+        if isinstance(result, Answer) and result.then is not None:
+            answer = Stored(answer.status, answer.headers, _encode(result.then()))
+            if request.idempotency_key is not None:
+                with transaction():
+                    self._remember(request, answer)
+        return answer
+
+    def _hash(self, request: Request) -> str:
+        parts = (self.operation.id, request.target, request.query, request.state.body_hash)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _replay(self, request: Request, key: str) -> Stored | None:
+        _lock_across_processes(request.owner, key)
+        stored = idempotency.replay(request.owner, key, self._hash(request))
+        if stored is None:
+            return None
+        return Stored(stored.status, {**stored.headers, "Idempotent-Replayed": "true"}, stored.body)
+
+    def _remember(self, request: Request, answer: Stored) -> None:
+        if request.idempotency_key is not None:
+            idempotency.complete(request.owner, request.idempotency_key, self._hash(request), answer)
+
+    def _check_unchanged(self, request: Request, if_match: str) -> None:
+        """Raises Stale unless the object still has one of these tags, and whatever reading it raises."""
+        assert self.read_one is not None
+        taken = self.read_one.__code__.co_varnames[: self.read_one.__code__.co_argcount]
+        present = self.read_one(**{name: value for name, value in request.arguments.items() if name in taken})
+        if if_match != "*" and etag(_encode(present)) not in (tag.strip() for tag in if_match.split(",")):
+            raise Stale("precondition_failed", "The object has changed since its ETag was read; read it again")
+
+    def _finish(self, request: Request, result: Any) -> Stored:
+        if isinstance(result, Page):
+            headers = {"X-Total-Count": str(result.total)}
+            if result.next_cursor is not None:
+                headers["Link"] = _next_link(request, result.next_cursor)
+            return _json(200, headers, result.body)
+        if isinstance(result, Answer):
+            headers = {"Location": result.location} if result.location else {}
+            if isinstance(result.body, bytes):
+                return Stored(result.status, {**headers, "Content-Type": result.media_type}, result.body)
+            return _json(result.status, headers, result.body)
+        answer = _json(200, {}, result)
+        if self.has_etag and isinstance(result, Mapping):
+            answer.headers["ETag"] = etag(answer.body)
+        return answer
+
+
+def _json(status: int, headers: dict[str, str], body: Any) -> Stored:
+    return Stored(status, {**headers, "Content-Type": "application/json"}, _encode(body))
+
+
+def etag(body: bytes) -> str:
+    """A strong validator of exactly these bytes."""
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def _unquoted(key: str | None) -> str | None:
+    if key is not None and len(key) > 2 and key[0] == key[-1] == '"':
+        return key[1:-1]
+    return key
+
+
+def _next_link(request: Request, cursor: str) -> str:
+    parts = [part for part in request.query.split("&") if part and part.split("=")[0] not in ("cursor", "skip")]
+    return f'<{request.target}?{"&".join([*parts, urlencode({"cursor": cursor})])}>; rel="next"'
+
+
+def _sqlstate(error: OperationalError) -> str | None:
+    cause = error.__cause__ or getattr(error, "orig", None)
+    return getattr(cause, "sqlstate", None)
+
+
+@contextmanager
+def _claim(owner: str, key: str) -> Iterator[None]:
+    """Raises Conflict while another request of this process works under the same key."""
+    with _in_flight_lock:
+        if (owner, key) in _in_flight:
+            raise idempotency.in_flight()
+        _in_flight.add((owner, key))
+    try:
+        yield
+    finally:
+        with _in_flight_lock:
+            _in_flight.discard((owner, key))
+
+
+def _lock_across_processes(owner: str, key: str) -> None:
+    """The same between processes: SQLite's write lock makes them wait, PostgreSQL is asked for a lock of its own."""
+    if is_sqlite():
+        return
+    number = int.from_bytes(hashlib.sha256(f"{owner}\n{key}".encode()).digest()[:8], "big", signed=True)
+    if not database.execute_sql("SELECT pg_try_advisory_xact_lock(%s)", (number,)).fetchone()[0]:
+        raise idempotency.in_flight()
+

@@ -1,0 +1,54 @@
+"""What newleaf knows about the request in hand, kept in its ASGI scope from the first middleware to the last."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import Scope
+
+from storage.tenancy import Caller
+
+_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+@dataclass(slots=True)
+class RequestState:
+    """Identity, caller and answer headers of one request."""
+
+    id: str
+    address: str
+    started: float = field(default_factory=time.perf_counter)
+    caller: Caller | None = None
+    operation: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)  # go onto the answer, whoever gives it
+    counted: bool = False  # against the address's limit
+    arguments: dict[str, Any] = field(default_factory=dict)
+    body_hash: str = ""
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The value of a header, given in lower case; the first where it is repeated."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value).decode("latin-1")
+    return None
+
+
+def state(scope: Scope) -> RequestState:
+    """The state that the outermost middleware put into this scope."""
+    found: RequestState = scope["newleaf"]
+    return found
+
+
+def begin(scope: Scope) -> RequestState:
+    """Open the state of a request: the client's own request id where it is acceptable, a new one otherwise."""
+    offered = header(scope, b"x-request-id") or ""
+    request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else secrets.token_hex(8)
+    client = scope.get("client")
+    opened = RequestState(id=request_id, address=client[0] if client else "unknown")
+    scope["newleaf"] = opened
+    return opened

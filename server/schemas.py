@@ -1,0 +1,136 @@
+"""Schemas of the contract, compiled once into validators that name every problem in the words of the contract.
+
+The texts name what is wrong and never repeat a value, which may be a secret. A schema overrides its text with
+`x-error-message`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jsonschema_rs
+
+from storage.errors import Problem
+
+_TYPES = {
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+# A schema's own text speaks of a value that is absent or of another form; one that is merely too much gets the bound.
+_OWN_TEXT = {"type", "enum", "pattern", "format", "minLength", "minimum", "maximum", "anyOf", "oneOf"}
+_WEIGHTS = {"type": 100, "enum": 10, "pattern": 10}
+
+
+def to_json_schema(schema: Any) -> Any:
+    """An OpenAPI 3.0 schema object, dereferenced, as plain draft-4 JSON schema."""
+    if isinstance(schema, list):
+        return [to_json_schema(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {key: to_json_schema(value) for key, value in schema.items() if not key.startswith("x-")}
+    if schema.get("nullable") is True and "type" in plain:
+        plain["type"] = [plain["type"], "null"]
+        if "enum" in plain and None not in plain["enum"]:
+            plain["enum"] = [*plain["enum"], None]
+    return plain
+
+
+def pointer(path: Sequence[str | int]) -> str:
+    """RFC 6901 JSON pointer."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _label(path: Sequence[str | int], name: str) -> str:
+    words = [part for part in path if isinstance(part, str)]
+    if not words:
+        return name
+    trailing = path[len(path) - list(reversed(path)).index(words[-1]) :]
+    return words[-1] + "".join(f"[{index}]" for index in trailing)
+
+
+class Validator:
+    """One schema, ready to judge: `problems(value)` is empty for what it allows."""
+
+    def __init__(self, schema: dict[str, Any], name: str) -> None:
+        self.schema = schema
+        self.name = name
+        self._compiled = jsonschema_rs.Draft4Validator(to_json_schema(schema), validate_formats=True)
+
+    def problems(self, value: Any, prefix: Sequence[str | int] = ()) -> list[Problem]:
+        """Everything wrong with this value, with JSON pointers below `prefix`."""
+        if self._compiled.is_valid(value):
+            return []
+        found = [
+            Problem(pointer([*prefix, *path]), text)
+            for error in self._compiled.iter_errors(value)
+            for path, text in self._tell(error)
+        ]
+        return list(dict.fromkeys(found))
+
+    def _tell(self, error: Any) -> Iterator[tuple[list[str | int], str]]:
+        path = list(error.instance_path)
+        kind = error.kind.name
+        details = error.kind.as_dict()
+        node = self._node(error.schema_path[:-1])
+        if kind == "required":
+            missing = details["property"]
+            own = node.get("properties", {}).get(missing, {}).get("x-error-message")
+            yield [*path, missing], own or f"{missing} is required"
+        elif kind == "additionalProperties":
+            for unexpected in details["unexpected"]:
+                yield [*path, unexpected], f"Unknown property {unexpected[:100]}"
+        elif kind in _OWN_TEXT and "x-error-message" in node:
+            yield path, node["x-error-message"]
+        elif kind in ("anyOf", "oneOf") and error.kind.context:
+            best = min(error.kind.context, key=lambda branch: self._weight(branch, len(path)))
+            for cause in best:
+                yield from self._tell(cause)
+        else:
+            yield path, self._text(kind, details, node, _label(path, self.name))
+
+    @staticmethod
+    def _weight(branch: Sequence[Any], depth: int) -> int:
+        """How far a value is from one of several schemas: a wrong type at its root weighs most, a wrong kind next."""
+        return sum(
+            _WEIGHTS.get(error.kind.name, 1) * (10 if len(error.instance_path) == depth else 1) for error in branch
+        )
+
+    def _node(self, path: Sequence[str | int]) -> dict[str, Any]:
+        node: Any = self.schema
+        for part in path:
+            node = node[part]
+        return node if isinstance(node, dict) else {}
+
+    @staticmethod
+    def _text(kind: str, details: dict[str, Any], node: dict[str, Any], label: str) -> str:
+        if kind == "type":
+            is_map = node.get("type") == "object" and "properties" not in node
+            wanted = "a key-value object" if is_map else _TYPES.get(str(node.get("type")), "another type")
+            return f"{label} must be {wanted}"
+        if kind == "enum":
+            return f"Invalid {label}. Must be one of: {', '.join(map(str, node.get('enum', ())))}"
+        limit = details.get("limit")
+        texts = {
+            "minLength": f"{label} must have at least {limit} characters" if limit != 1 else f"{label} is required",
+            "maxLength": f"{label} must have at most {limit} characters",
+            "minItems": f"{label} must have at least {limit} items",
+            "maxItems": f"{label} must have at most {limit} items",
+            "minProperties": f"{label} must have at least {limit} properties",
+            "maxProperties": f"{label} must have at most {limit} properties",
+            "minimum": f"{label} must be at least {limit}",
+            "maximum": f"{label} must be at most {limit}",
+            "exclusiveMinimum": f"{label} must be greater than {limit}",
+            "exclusiveMaximum": f"{label} must be less than {limit}",
+            "uniqueItems": f"{label} must not repeat an item",
+            "multipleOf": f"{label} must be a multiple of {details.get('multiple_of')}",
+            "format": f"{label} must be a valid {node.get('format')}",
+            "pattern": f"{label} is malformed",
+            "oneOf": f"{label} fits more than one of the allowed forms",
+        }
+        return texts.get(kind, f"{label} is invalid")

@@ -1,0 +1,107 @@
+"""The spine: Connexion's middlewares in newleaf's order, over an application of one Execution per operation.
+
+access log → errors → address limit → docs → routing → gate (key, limits, scopes) → arguments → handler
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from anyio import CapacityLimiter
+from connexion import ConnexionMiddleware
+from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
+from connexion.middleware.lifespan import Lifespan, LifespanMiddleware
+from starlette.types import Receive, Scope, Send
+
+from .access import AccessMiddleware
+from .arguments import ArgumentPlan
+from .contract import Json, Operation, dereference, operations
+from .docs import DocsMiddleware
+from .errors import ErrorMiddleware
+from .execution import Execution, Handler
+from .limits import AddressLimitMiddleware, RateLimits
+from .routing import RoutingMiddleware
+from .security import GateMiddleware
+from .settings import Settings
+
+
+class _Executions(RoutedAPI[Execution]):
+    def __init__(self, *args: Any, application: Application, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._application = application
+        self.add_paths()
+
+    def make_operation(self, operation: Any) -> Execution:
+        return self._application.execution(operation.operation_id, operation.function)
+
+
+class Application(RoutedMiddleware[_Executions]):
+    """The innermost app: finds the operation's Execution and runs it."""
+
+    def __init__(self, document: Json, settings: Settings) -> None:
+        super().__init__(_nothing)
+        self.operations = {
+            operation.id: Operation(operation.method, operation.path, dereference(document, operation.spec))
+            for operation in operations(document)
+        }
+        self._settings = settings
+        self._threads = CapacityLimiter(settings.threads)
+        self._handlers: dict[str, Handler] = {}
+
+    def add_api(self, specification: Any, **kwargs: Any) -> _Executions:
+        """Build the executions of a document."""
+        api = _Executions(specification, next_app=self.app, application=self, **kwargs)
+        self.apis[api.base_path].append(api)
+        for execution in api.operations.values():
+            execution.read_one = self._reader(execution.operation)
+        return api
+
+    def execution(self, operation_id: str, handler: Handler) -> Execution:
+        """The Execution of the operation that Connexion resolved to this handler."""
+        operation = self.operations[operation_id.rpartition(".")[2]]
+        self._handlers[operation.id] = handler
+        plan = ArgumentPlan(
+            operation,
+            body_limit=self._settings.body_limit_bytes,
+            upload_limit=self._settings.upload_limit_bytes,
+        )
+        return Execution(operation, handler, plan, self._threads)
+
+    def _reader(self, operation: Operation) -> Handler | None:
+        """What reads the object that this write changes: the GET at its path, or at the nearest path above it."""
+        takes_if_match = any(parameter["name"] == "If-Match" for parameter in operation.spec["parameters"])
+        path = operation.path if takes_if_match else ""
+        while "{" in path:
+            for candidate in self.operations.values():
+                if candidate.method == "get" and candidate.path == path:
+                    return self._handlers[candidate.id]
+            path = path.rpartition("/")[0]
+        return None
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+    """What follows the application: nothing, every routed request has ended before."""
+
+
+def build(document: Json, settings: Settings, lifespan: Lifespan | None) -> ConnexionMiddleware:
+    """The ASGI application that serves this document."""
+    application = Application(document, settings)
+    limits = RateLimits(settings)
+    app = ConnexionMiddleware(
+        application,
+        import_name="server",
+        lifespan=lifespan,
+        middlewares=[
+            AccessMiddleware,
+            ErrorMiddleware,
+            partial(AddressLimitMiddleware, limits=limits),
+            DocsMiddleware,
+            LifespanMiddleware,
+            RoutingMiddleware,
+            partial(GateMiddleware, operations=application.operations, limits=limits),
+        ],
+        pythonic_params=True,
+    )
+    app.add_api(document)
+    return app
