@@ -19,6 +19,7 @@ PRECONDITIONS: tuple[Rule, ...] = (operations.references, operations.keys)
 RULES: tuple[Rule, ...] = (
     operations.names,
     operations.texts,
+    operations.extensions,
     operations.scopes,
     operations.parameters,
     operations.conditional_writes,

@@ -17,10 +17,16 @@ KEY_ORDER = (
     "description",
     "x-required-scopes",
     "security",
+    "x-rate-limit-tier",
+    "x-body-limit",
+    "x-effect",
     "parameters",
     "requestBody",
     "responses",
 )
+# What the server reads besides OpenAPI's own keys; a misspelt value would be ignored there.
+EXTENSIONS = {"x-rate-limit-tier": "sync", "x-body-limit": "upload", "x-effect": "none"}
+NEEDED_KEYS = ("operationId", "x-openapi-router-controller", "tags", "summary", "description", "responses")
 STANDARD_HEADERS = {
     "X-Request-Id": "XRequestId",
     "RateLimit-Limit": "RateLimitLimit",
@@ -61,9 +67,9 @@ def keys(contract: Contract) -> Iterator[str]:
         found = list(contract.written(operation))
         if found != [key for key in KEY_ORDER if key in found]:
             yield f"{name_of(operation)}: keys must be {', '.join(KEY_ORDER)}, in this order"
-        needed = {*KEY_ORDER} - {"parameters", "requestBody", "security", "x-required-scopes"}
-        for key in sorted(needed - {*found}):
-            yield f"{name_of(operation)}: {key} is missing"
+        for key in NEEDED_KEYS:
+            if key not in found:
+                yield f"{name_of(operation)}: {key} is missing"
         if ("x-required-scopes" in found) == ("security" in found):
             yield f"{name_of(operation)}: needs either x-required-scopes or `security: []`"
 
@@ -92,6 +98,14 @@ def texts(contract: Contract) -> Iterator[str]:
             yield f"{name_of(operation)}: the summary must be verb and object, under 50 characters, without a full stop"
         if not description.endswith(".") or len(description) <= len(summary):
             yield f"{name_of(operation)}: the description must be sentences that say more than the summary"
+
+
+def extensions(contract: Contract) -> Iterator[str]:
+    """Extensions that steer the server have a value that it knows."""
+    for operation in contract.operations:
+        for key, value in EXTENSIONS.items():
+            if operation.spec.get(key, value) != value:
+                yield f"{name_of(operation)}: {key} can only be {value}"
 
 
 def scopes(contract: Contract) -> Iterator[str]:
@@ -146,6 +160,7 @@ def statuses(contract: Contract) -> Iterator[str]:
         needed |= {"400"} if has_body or operation.spec["parameters"] else set()
         needed |= {"404"} if re.search(r"\{(id|\w+Id)\}", operation.path) else set()
         needed |= {"409", "422"} if is_write(operation) else set()
+        needed |= {"422"} if contract.takes(operation, "cursor") else set()
         needed |= {"413", "415"} if has_body else set()
         needed |= {"412"} if conditional else set()
         for status in sorted(needed - {*found}):

@@ -37,7 +37,7 @@ def objects(contract: Contract) -> Iterator[str]:
 
 
 def bounds(contract: Contract) -> Iterator[str]:
-    """Strings, arrays and numbers have an end."""
+    """Strings, arrays and numbers have an end, and strings a form: a pattern that refuses NUL if nothing better."""
     needed = {
         "string": ["maxLength"],
         "array": ["maxItems"],
@@ -50,6 +50,8 @@ def bounds(contract: Contract) -> Iterator[str]:
         for key in needed.get(schema.node.get("type", ""), ()):
             if key not in schema.node:
                 yield f"{schema.where}: {key} is missing"
+        if schema.node.get("type") == "string" and not {"pattern", "format"} & {*schema.node}:
+            yield f"{schema.where}: pattern or format is missing"
 
 
 def properties(contract: Contract) -> Iterator[str]:
