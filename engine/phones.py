@@ -16,6 +16,7 @@ import phonenumbers
 
 MIN_DIGITS = 7
 MAX_DIGITS = 15
+MAX_TEXT = 1000  # characters of a cell; more is prose, and slow to search for separators
 
 _LABEL = re.compile(r"^[A-Za-z]{1,12}:\s*")  # tel:, p: (lead ads), whatsapp:, Mobile:
 _URI_PARAMETER = re.compile(r";[a-z-]+=[^;,\s]*", re.IGNORECASE)  # ;ext=4 ;phone-context=+1
@@ -71,14 +72,10 @@ def first_of(raw: str, region: str | None = None) -> tuple[Phone, tuple[Phone, .
     Separators are ":::", ";", ",", "|", line breaks, "or", "and", and "/" between whole numbers: "030 / 23 125 300"
     stays one number. Raises PhoneError when no part holds a number.
     """
-    text = _plain(raw)
-    if not _SCIENTIFIC.match(text):
-        text = _EXTENSION.sub("", _URI_PARAMETER.sub("", text))
-    parts = [part for part in _HARD_SEPARATOR.split(text) if digits(part)] if not _SCIENTIFIC.match(text) else [text]
+    text = _EXTENSION.sub("", _URI_PARAMETER.sub("", _plain(raw)))
+    rounded = _SCIENTIFIC.match(text)  # its comma is no separator
+    parts = [text] if rounded else _rejoin([part for part in _HARD_SEPARATOR.split(text) if digits(part)])
     found, problems = _read_all([piece for part in parts for piece in _split_slash(part, region)], region)
-    if not any(phone.valid for phone in found) and len(parts) > 1:
-        whole, _ = _read_all([text], region)  # a comma or semicolon inside one number
-        found = [phone for phone in whole if phone.valid] or found
     if not found:
         raise problems[0] if problems else PhoneError(f"There is no phone number in {_shown(raw)}.")
     found = list(dict.fromkeys(sorted(found, key=lambda phone: not phone.valid)))
@@ -87,6 +84,8 @@ def first_of(raw: str, region: str | None = None) -> tuple[Phone, tuple[Phone, .
 
 def _plain(raw: str) -> str:
     """ASCII digits, simple spaces and signs; wrappers of spreadsheets and labels in front of the number removed."""
+    if len(raw) > MAX_TEXT:
+        raise PhoneError(f"{_shown(raw)} is too long for phone numbers: {len(raw)} characters.")
     text = unicodedata.normalize("NFKC", raw)
     text = "".join(
         str(unicodedata.decimal(char)) if char.isdecimal() else "-" if unicodedata.category(char) == "Pd" else char
@@ -117,7 +116,7 @@ def _readings(text: str, region: str | None) -> Iterator[str]:
     number = digits(text)
     literal = "+" + number if text.startswith("+") else number
     dialled = _TRUNK_ZERO.sub("", text)
-    if MIN_DIGITS <= len(number):
+    if len(number) >= MIN_DIGITS:
         yield text if _TRUNK_ZERO.search(text) else literal
         yield from _international(literal, region)
         if dialled != text:
@@ -159,6 +158,8 @@ def _valid_e164(text: str, region: str | None) -> str | None:
 
 
 def _kept_digits(text: str, raw: str) -> str:
+    if text.startswith(("+", "00")):
+        text = _TRUNK_ZERO.sub("", text)
     number = digits(text)
     if number.startswith("00") and number[2:3] not in ("", "0") and len(number) >= MIN_DIGITS + 2:
         number = number[2:]
@@ -167,6 +168,18 @@ def _kept_digits(text: str, raw: str) -> str:
     if not MIN_DIGITS <= len(number) <= MAX_DIGITS:
         raise PhoneError(f"A phone number has {MIN_DIGITS} to {MAX_DIGITS} digits, {_shown(raw)} has {len(number)}.")
     return number
+
+
+def _rejoin(parts: list[str]) -> list[str]:
+    """The parts, an area code put back: "+49 171, 3920004" is one number, its end alone would be a stranger's."""
+    joined: list[str] = []
+    for part in parts:
+        starts_number = part.startswith(("+", "0"))
+        if joined and not starts_number and joined[-1].startswith(("+", "0")) and len(digits(joined[-1])) < MIN_DIGITS:
+            joined[-1] += " " + part
+        else:
+            joined.append(part)
+    return joined
 
 
 def _split_slash(part: str, region: str | None) -> list[str]:
