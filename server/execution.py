@@ -27,6 +27,7 @@ from storage.idempotency import Stored
 from .arguments import ArgumentPlan
 from .contract import Operation
 from .requests import RequestState, header, state
+from .seal import AnswerSeal
 
 _encode = msgspec.json.Encoder().encode
 _ATTEMPTS = 4
@@ -55,6 +56,11 @@ class Request:
         """Whose idempotency keys these are: the tenant's, or for calls without a key those of the path's token."""
         caller = self.state.caller
         return f"tenant:{caller.tenant.id}" if caller else hashlib.sha256(self.target.encode()).hexdigest()
+
+    @property
+    def seal(self) -> AnswerSeal:
+        """What the stored answer is closed with: a secret that the caller has and the database has not."""
+        return AnswerSeal(self.state.credential or self.target, self.idempotency_key or "")
 
 
 class Execution:
@@ -142,11 +148,13 @@ class Execution:
         stored = idempotency.replay(request.owner, key, self._hash(request))
         if stored is None:
             return None
-        return Stored(stored.status, {**stored.headers, "Idempotent-Replayed": "true"}, stored.body)
+        body = request.seal.open(stored.body)
+        return Stored(stored.status, {**stored.headers, "Idempotent-Replayed": "true"}, body)
 
     def _remember(self, request: Request, answer: Stored) -> None:
         if request.idempotency_key is not None:
-            idempotency.complete(request.owner, request.idempotency_key, self._hash(request), answer)
+            sealed = Stored(answer.status, answer.headers, request.seal.close(answer.body))
+            idempotency.complete(request.owner, request.idempotency_key, self._hash(request), sealed)
 
     def _check_unchanged(self, request: Request, if_match: str) -> None:
         """Raises Stale unless the object still has one of these tags, and whatever reading it raises."""

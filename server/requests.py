@@ -6,7 +6,6 @@ import re
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.types import Scope
 
@@ -23,10 +22,10 @@ class RequestState:
     address: str
     started: float = field(default_factory=time.perf_counter)
     caller: Caller | None = None
+    credential: str = field(default="", repr=False)  # the API key as it was presented
     operation: str | None = None
     headers: dict[str, str] = field(default_factory=dict)  # go onto the answer, whoever gives it
     counted: bool = False  # against the address's limit
-    arguments: dict[str, Any] = field(default_factory=dict)
     body_hash: str = ""
 
 

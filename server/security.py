@@ -47,7 +47,7 @@ async def identify(scope: Scope) -> Caller:
 
     Raises Unauthenticated.
     """
-    key = presented_key(scope)
+    key = state(scope).credential = presented_key(scope)
     if not api_keys.checksum_ok(key):
         raise Unauthenticated("invalid_api_key", "Invalid or expired API key")
     return await run_in_threadpool(_authenticate, key, state(scope))

@@ -1,0 +1,79 @@
+"""The application: settings in, an ASGI app out, with the background worker inside unless told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import yaml
+from connexion import ConnexionMiddleware
+
+from engine.jobs import doorbell
+from engine.jobs.worker import Worker
+from handlers import documents
+from storage import database, migrate
+
+from . import contract, logs, models, spine
+from .openapi31 import to_31
+from .settings import Settings, settings
+
+
+class SchemaOutdated(Exception):
+    """The database lacks migrations; `newleaf migrate` applies them."""
+
+
+def publish(document: contract.Json) -> None:
+    """Give the service handlers the contract in each form that it is served in."""
+    documents.publish("openapi.json", "application/json", msgspec.json.encode(document))
+    documents.publish("openapi.yaml", "application/yaml", yaml.safe_dump(document, sort_keys=False).encode())
+    documents.publish("openapi-3.1.json", "application/json", msgspec.json.encode(to_31(document)))
+
+
+def prepare(chosen: Settings) -> None:
+    """Connect this process to its database and queue. Raises SchemaOutdated."""
+    logs.configure(chosen)
+    database.connect(chosen.database_url, pool_size=chosen.database_pool)
+    missing = migrate.pending()
+    if missing:
+        raise SchemaOutdated(f"The database lacks {', '.join(missing)}: run `newleaf migrate`")
+    doorbell.configure(chosen.database_url, chosen.queue_url)
+    models.configure(chosen)
+
+
+def create_app(chosen: Settings | None = None, *, with_worker: bool = False) -> ConnexionMiddleware:
+    """The ASGI application. Call `prepare` in the same process first."""
+    chosen = chosen or settings()
+    document = contract.document()
+    publish(document)
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:  # noqa: ARG001
+        worker = Worker(concurrency=chosen.worker_concurrency) if with_worker else None
+        if worker is not None:
+            worker.start()
+        try:
+            yield
+        finally:
+            if worker is not None:
+                worker.stop()
+            database.database.close_all()
+
+    return spine.build(document, chosen, lifespan)
+
+
+def _serving(*, with_worker: bool) -> ConnexionMiddleware:
+    chosen = settings()
+    prepare(chosen)
+    return create_app(chosen, with_worker=with_worker)
+
+
+def serving() -> ConnexionMiddleware:
+    """The application of a server process, for uvicorn."""
+    return _serving(with_worker=False)
+
+
+def serving_with_worker() -> ConnexionMiddleware:
+    """The application of a server process that does background work too, for uvicorn."""
+    return _serving(with_worker=True)
