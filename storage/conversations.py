@@ -1,10 +1,27 @@
-"""Conversations and their messages."""
+"""Conversations and their messages.
+
+Whoever changes both a lead and a conversation locks the lead first: one order for everybody, hence no deadlock.
+"""
 
 from __future__ import annotations
 
-from peewee import BigIntegerField, IntegerField, JSONField, TextField
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
+from peewee import JOIN, BigIntegerField, Expression, IntegerField, JSONField, ModelSelect, TextField, fn
+
+from . import clock
 from .base import TenantModel
+from .errors import Conflict, NotFound
+from .ids import new_id
+from .lead_text import holds_folded
+from .leads import Lead, live, locked
+from .paging import paginate
+from .tenancy import Tenant
+
+LISTED_MESSAGES = 50
+MOST_MESSAGES = 10_000  # of one conversation in one answer
 
 
 class Conversation(TenantModel):
@@ -41,3 +58,268 @@ class Message(TenantModel):
     delivery_status = TextField(null=True)  # queued | sent | delivered | read | failed; None for what came in
     citations = JSONField(default=list)
     created_at = TextField()
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Conditions on conversations, combined with AND; None leaves one out."""
+
+    status: str | None = None
+    search: str | None = None
+    lead_number: int | None = None
+    channel: str | None = None
+    campaign_id: str | None = None
+    agent_config_id: str | None = None
+
+
+def lock_lead(tenant: Tenant, number: int) -> Lead:
+    """The lead with this number, held until the caller's transaction ends. Raises NotFound."""
+    lead: Lead | None = locked(live(tenant).where(Lead.number == number)).first()
+    if lead is None:
+        raise NotFound("lead_not_found", "Lead not found")
+    return lead
+
+
+def get(tenant: Tenant, oid: str) -> Conversation:
+    """The conversation with this id. Raises NotFound, for another tenant's conversation too."""
+    return _found(Conversation.of(tenant).where(Conversation.oid == oid).first())
+
+
+def lock(tenant: Tenant, oid: str) -> Conversation:
+    """The conversation with this id, held until the caller's transaction ends. Raises NotFound."""
+    return _found(locked(Conversation.of(tenant).where(Conversation.oid == oid)).first())
+
+
+def by_row(tenant: Tenant, row_id: int) -> Conversation:
+    """The conversation with this row id, as its messages name it. Raises NotFound."""
+    return _found(Conversation.of(tenant).where(Conversation.id == row_id).first())
+
+
+def _found(conversation: Conversation | None) -> Conversation:
+    if conversation is None:
+        raise NotFound("conversation_not_found", "Conversation not found")
+    return conversation
+
+
+def active_of(tenant: Tenant, lead_number: int, channel: str) -> Conversation | None:
+    """The active conversation of this lead on this channel; there is at most one."""
+    found: Conversation | None = _of_lead(tenant, lead_number, channel).where(Conversation.status == "active").first()
+    return found
+
+
+def latest_of(tenant: Tenant, lead_number: int, channel: str) -> Conversation | None:
+    """Where a message of this lead on this channel belongs: the active conversation, a handed-off one, the last one."""
+    by_openness = [(Conversation.status == status).desc() for status in ("active", "handed_off")]
+    found: Conversation | None = (
+        _of_lead(tenant, lead_number, channel).order_by(*by_openness, Conversation.id.desc()).first()
+    )
+    return found
+
+
+def _of_lead(tenant: Tenant, lead_number: int, channel: str) -> ModelSelect:
+    same = (Conversation.lead_number == lead_number) & (Conversation.channel == channel)
+    return Conversation.of(tenant).where(same)
+
+
+def lock_open(tenant: Tenant, lead_number: int) -> list[Conversation]:
+    """The lead's active and handed-off conversations on all channels, held until the caller's transaction ends."""
+    is_open = (Conversation.lead_number == lead_number) & Conversation.status.in_(["active", "handed_off"])
+    query: Any = Conversation.of(tenant).where(is_open).order_by(Conversation.id)
+    return list(locked(query))
+
+
+def are_led_by(tenant: Tenant, agent_config_id: str) -> bool:
+    """Whether this agent leads a conversation that has not ended."""
+    query = Conversation.of(tenant, Conversation.id).where(
+        (Conversation.agent_config_id == agent_config_id) & Conversation.status.in_(["active", "handed_off"])
+    )
+    return query.first() is not None
+
+
+def add(tenant: Tenant, lead: Lead, channel: str, agent_config_id: str, stage_name: str | None) -> Conversation:
+    """Open a conversation; the caller holds the lead. Raises Conflict where one is active, its id in `details`."""
+    active = active_of(tenant, lead.number, channel)
+    if active is not None:
+        raise already_active(active)
+    moment = clock.stamp()
+    return Conversation.add(
+        tenant,
+        oid=new_id(),
+        lead_number=lead.number,
+        agent_config_id=agent_config_id,
+        channel=channel,
+        lead_phone=lead.phone,
+        lead_email=lead.email or None,
+        stage_name=stage_name,
+        created_at=moment,
+        updated_at=moment,
+    )
+
+
+def already_active(active: Conversation) -> Conflict:
+    """The refusal of a second active conversation with one lead on one channel."""
+    message = "The lead already has an active conversation on this channel"
+    return Conflict("conversation_active", message, details=active.oid)
+
+
+def set_status(tenant: Tenant, conversation: Conversation, status: str) -> None:
+    """Store the status of a held conversation; for `active` the caller holds the lead too.
+
+    Raises Conflict if another conversation of that lead on that channel is active, its id in `details`.
+    """
+    if status == "active":
+        active = active_of(tenant, conversation.lead_number, conversation.channel)
+        if active is not None and active.id != conversation.id:
+            raise already_active(active)
+    conversation.store(status=status, updated_at=clock.stamp())
+
+
+def append(tenant: Tenant, conversation: Conversation, role: str, content: str, **columns: Any) -> Message:
+    """Add a message to a held conversation, under the next `seq`. columns: further ones of Message."""
+    moment = clock.stamp()
+    seq = conversation.message_count + 1
+    message = Message.add(
+        tenant,
+        oid=new_id(),
+        conversation_id=conversation.id,
+        seq=seq,
+        role=role,
+        content=content,
+        created_at=moment,
+        **columns,
+    )
+    conversation.store(message_count=seq, last_message_at=moment, updated_at=moment)
+    return message
+
+
+def message(tenant: Tenant, oid: str) -> Message:
+    """The message with this id. Raises NotFound."""
+    found: Message | None = Message.of(tenant).where(Message.oid == oid).first()
+    if found is None:
+        raise NotFound("message_not_found", "Message not found")
+    return found
+
+
+def messages(tenant: Tenant, conversation: Conversation, latest: int = MOST_MESSAGES) -> list[Message]:
+    """The latest messages of a conversation, oldest first."""
+    return list(
+        _messages_of(tenant, conversation)
+        .where(Message.seq > conversation.message_count - latest)
+        .order_by(Message.seq)
+    )
+
+
+def messages_before(tenant: Tenant, conversation: Conversation, seq: int, latest: int) -> list[Message]:
+    """What an agent that answers message `seq` knows: all but what the lead said after it; oldest first."""
+    known = (Message.seq < seq) | ((Message.seq > seq) & (Message.role != "lead"))
+    rows = _messages_of(tenant, conversation).where(known).order_by(Message.seq.desc()).limit(latest)
+    return list(rows)[::-1]
+
+
+def message_at(tenant: Tenant, conversation: Conversation, seq: int) -> Message | None:
+    """The message with this `seq`."""
+    found: Message | None = _messages_of(tenant, conversation).where(Message.seq == seq).first()
+    return found
+
+
+def unanswered(tenant: Tenant, conversation: Conversation) -> Message | None:
+    """The lead's last message if nobody has spoken since; None otherwise."""
+    spoken = _messages_of(tenant, conversation).where(Message.role != "system").order_by(Message.seq.desc()).first()
+    return spoken if spoken is not None and spoken.role == "lead" else None
+
+
+def message_page(
+    tenant: Tenant,
+    conversation: Conversation,
+    *,
+    descending: bool = False,
+    limit: int,
+    skip: int = 0,
+    cursor: str | None = None,
+) -> tuple[list[Message], str | None]:
+    """A page of a conversation's messages, and the cursor of the next one or None."""
+    return paginate(
+        _messages_of(tenant, conversation),
+        [Message.seq],
+        order="newest" if descending else "oldest",
+        limit=limit,
+        skip=skip,
+        cursor=cursor,
+        descending=descending,
+    )
+
+
+def _messages_of(tenant: Tenant, conversation: Conversation) -> Any:
+    return Message.of(tenant).where(Message.conversation_id == conversation.id)
+
+
+def said_by_human_since(tenant: Tenant, conversation: Conversation, seq: int) -> bool:
+    """Whether a person of the account wrote after the message with this `seq`."""
+    later = (Message.seq > seq) & (Message.role == "human")
+    return _messages_of(tenant, conversation).where(later).first() is not None
+
+
+def count_in_stage(tenant: Tenant, conversation: Conversation, stage_id: str) -> int:
+    """How many messages there are from the agent's first one in this visit of the stage on; 0 before that."""
+    elsewhere = (
+        _messages_of(tenant, conversation)
+        .select(fn.MAX(Message.seq))
+        .where(Message.stage_id.is_null(False) & (Message.stage_id != stage_id))
+        .scalar()
+    )
+    began = (
+        _messages_of(tenant, conversation)
+        .select(fn.MIN(Message.seq))
+        .where((Message.stage_id == stage_id) & (Message.seq > (elsewhere or 0)))
+        .scalar()
+    )
+    return 0 if began is None else conversation.message_count - int(began) + 1
+
+
+def latest_messages(tenant: Tenant, found: Iterable[Conversation]) -> dict[int, list[Message]]:
+    """The last 50 messages of each of these conversations, oldest first, by the conversation's row id: one query."""
+    by_id: dict[int, list[Message]] = {conversation.id: [] for conversation in found}
+    if by_id:
+        rows: Any = (
+            Message.of(tenant)
+            .join(Conversation, JOIN.INNER, on=(Conversation.id == Message.conversation_id))
+            .where(Message.conversation_id.in_(list(by_id)))
+            .where(Message.seq > Conversation.message_count - LISTED_MESSAGES)
+            .order_by(Message.conversation_id, Message.seq)
+        )
+        for row in rows.objects():
+            by_id[row.conversation_id].append(row)
+    return by_id
+
+
+def page(
+    tenant: Tenant, filters: Filters, *, limit: int, skip: int = 0, cursor: str | None = None
+) -> tuple[list[Conversation], int, str | None]:
+    """A page of conversations, the newest first: (conversations, how many match, cursor of the next page or None)."""
+    query = Conversation.of(tenant)
+    for condition in _conditions(tenant, filters):
+        query = query.where(condition)
+    keys = [Conversation.created_at, Conversation.oid]
+    rows, following = paginate(query, keys, order="conversations", limit=limit, skip=skip, cursor=cursor)
+    return rows, query.count(), following
+
+
+def _conditions(tenant: Tenant, filters: Filters) -> list[Any]:
+    wanted: dict[Any, Any] = {
+        Conversation.status: filters.status,
+        Conversation.lead_number: filters.lead_number,
+        Conversation.channel: filters.channel,
+        Conversation.campaign_id: filters.campaign_id,
+        Conversation.agent_config_id: filters.agent_config_id,
+    }
+    conditions = [column == value for column, value in wanted.items() if value is not None]
+    if filters.search is not None:
+        conditions.append(_mentions(tenant, filters.search))
+    return conditions
+
+
+def _mentions(tenant: Tenant, text: str) -> Expression:
+    of_conversation = Message.conversation_id == Conversation.id
+    said = Message.of(tenant, Message.id).where(of_conversation & holds_folded(Message.content, text))
+    phone, email = (holds_folded(column, text) for column in (Conversation.lead_phone, Conversation.lead_email))
+    return phone | email | fn.EXISTS(said)

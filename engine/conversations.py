@@ -1,0 +1,236 @@
+"""What changes a conversation: opening it, saying something, handing it off, ending it.
+
+    (start) → active ⇄ handed_off
+                 ↓          ↓
+              completed | dropped
+
+While it is active the agent answers; once a person has spoken, or it is handed off, the agent is silent until it is
+given back. Everything here runs in one transaction, and locks the lead before the conversation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from engine import channels, compliance
+from engine.agents import AgentSpec
+from engine.jobs import doorbell
+from storage import agents, audit, clock, conversations, outbox
+from storage.agents import AgentConfig
+from storage.conversations import Conversation, Message
+from storage.database import after_commit, transaction
+from storage.errors import Blocked, Conflict, NotFound
+from storage.leads import Lead
+from storage.tenancy import SYSTEM, Actor, Tenant
+
+_MOVES = {
+    "active": ("completed", "handed_off", "dropped"),
+    "handed_off": ("active", "completed", "dropped"),
+    "completed": (),
+    "dropped": (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A conversation after a change, and the outbox row of the agent's turn that follows from it, if any."""
+
+    conversation: Conversation
+    turn_row: int | None = None
+
+
+def start(
+    tenant: Tenant,
+    lead_number: int,
+    channel: str,
+    *,
+    actor: Actor,
+    agent_config_id: str | None = None,
+    text: str | None = None,
+    template: str | None = None,
+) -> Changed:
+    """Open a conversation and queue its first message: `text`, else a turn in which the agent words one.
+
+    template: the name of a provider's message template to send it with. Raises NotFound, Conflict, Blocked.
+    """
+    with transaction():
+        lead = conversations.lock_lead(tenant, lead_number)
+        require_permission(tenant, lead, channel)  # inside: an opt-out may be landing right now
+        agent = choose_agent(tenant, lead, agent_config_id)
+        conversation = open_with(tenant, lead, channel, agent, actor)
+        if text is None:
+            return Changed(conversation, put_turn(tenant, conversation, opening=True, template=template))
+        spec = spec_of(agent)
+        stage_id = spec.stages[0].id if spec.stages else None
+        say(tenant, conversation, "agent", text, template=template, agent_config_id=agent.oid, stage_id=stage_id)
+        mark_contacted(lead)
+        return Changed(conversation)
+
+
+def open_with(tenant: Tenant, lead: Lead, channel: str, agent: AgentConfig, actor: Actor) -> Conversation:
+    """A new conversation of a held lead, at the agent's first stage. Raises Conflict where one is active."""
+    stages = spec_of(agent).stages
+    conversation = conversations.add(tenant, lead, channel, agent.oid, stages[0].name if stages else None)
+    started = {"leadId": str(lead.number), "channel": channel, "agentConfigId": agent.oid}
+    audit.record(tenant, actor, "conversation.started", conversation.oid, started)
+    return conversation
+
+
+def choose_agent(tenant: Tenant, lead: Lead, explicit: str | None = None) -> AgentConfig:
+    """The agent to talk to this lead: the explicit one, the lead's own, the newest active one.
+
+    Raises NotFound for an explicit one that is unknown, Conflict if it or every agent is not active.
+    """
+    if explicit is not None:
+        agent = agents.get(tenant, explicit)
+        if agent.status != "active":
+            raise Conflict("agent_not_active", "Only an active agent opens conversations. Activate it first.")
+        return agent
+    if lead.assigned_agent_id is not None:
+        own = _active_or_none(tenant, lead.assigned_agent_id)
+        if own is not None:
+            return own
+    newest = agents.newest(tenant, status="active")
+    if newest is None:
+        raise Conflict("no_active_agent", "There is no active agent. Create one, or activate one, first.")
+    return newest
+
+
+def _active_or_none(tenant: Tenant, oid: str) -> AgentConfig | None:
+    try:
+        agent = agents.get(tenant, oid)
+    except NotFound:
+        return None
+    return agent if agent.status == "active" else None
+
+
+def spec_of(agent: AgentConfig) -> AgentSpec:
+    """The agent as the engine sees it."""
+    return AgentSpec.from_config(
+        {
+            "name": agent.name,
+            "systemPrompt": agent.system_prompt,
+            "goal": agent.goal,
+            "language": agent.language,
+            "instructions": agent.instructions,
+            "qualificationCriteria": agent.qualification_criteria,
+            "handoffMessage": agent.handoff_message,
+            "stages": agent.stages,
+            "guardrails": agent.guardrails,
+            "model": agent.model,
+        }
+    )
+
+
+def require_permission(tenant: Tenant, lead: Lead, channel: str) -> None:
+    """Return if a message to this held lead may go out on this channel now. Raises Blocked, named by the rule."""
+    refusal = compliance.forbids(
+        tenant.environment,
+        channel,
+        phone=lead.phone,
+        phone_valid=lead.phone_valid,
+        email=lead.email,
+        opted_out=lead.opted_out,
+    )
+    if refusal is not None:
+        raise Blocked(refusal.rule, refusal.message, details=refusal.rule)
+    if channels.of(tenant, channel) is None:
+        rule = "channel_not_configured"
+        raise Blocked(rule, f"No integration is configured for {channel}. Configure one first.", details=rule)
+
+
+def put_turn(tenant: Tenant, conversation: Conversation, **payload: Any) -> int:
+    """Queue a turn of the agent in the lane of a held conversation; returns the outbox row. Rings nobody."""
+    return outbox.put(tenant, "turn", conversation.oid, {"conversation": conversation.oid, **payload})
+
+
+def ring_after_commit(lane: str) -> None:
+    """Announce a lane once the caller's transaction is through."""
+    after_commit(partial(doorbell.ring, lane))
+
+
+def say(
+    tenant: Tenant, conversation: Conversation, role: str, text: str, *, template: str | None = None, **columns: Any
+) -> Message:
+    """Add an outgoing message to a held conversation and queue its delivery, in order. columns: further ones."""
+    message = conversations.append(tenant, conversation, role, text, delivery_status="queued", **columns)
+    lane = f"{conversation.oid}/out"  # not the lane of the turns: a slow provider must not keep the agent from thinking
+    outbox.put(tenant, "deliver", lane, {"message": message.oid, "template": template})
+    ring_after_commit(lane)
+    return message
+
+
+def mark_contacted(lead: Lead) -> None:
+    """Note on a held lead that it is being written to now; a status beyond `new` stays."""
+    moment = clock.stamp()
+    status = "contacted" if lead.status == "new" else lead.status
+    lead.store(status=status, last_contacted_at=moment, updated_at=moment)
+
+
+def send(tenant: Tenant, oid: str, text: str, *, actor: Actor) -> Changed:
+    """Queue a person's message; from then on the agent is silent. Raises NotFound, Conflict, Blocked."""
+    with transaction():
+        lead = conversations.lock_lead(tenant, conversations.get(tenant, oid).lead_number)
+        conversation = conversations.lock(tenant, oid)
+        require_open(conversation)
+        require_permission(tenant, lead, conversation.channel)
+        say(tenant, conversation, "human", text)
+        mark_contacted(lead)
+        audit.record(tenant, actor, "conversation.message_sent", oid)
+        if conversation.status == "active":
+            move(tenant, conversation, "handed_off", actor, reason="A person wrote.")
+        return Changed(conversation)
+
+
+def require_open(conversation: Conversation) -> None:
+    """Return if the conversation has not ended. Raises Conflict."""
+    if conversation.status not in ("active", "handed_off"):
+        raise Conflict("conversation_ended", f"The conversation is {conversation.status}. Start a new one.")
+
+
+def change_status(tenant: Tenant, oid: str, status: str, *, actor: Actor) -> Changed:
+    """End a conversation, hand it off, or give it back to the agent, who then answers what the lead said last.
+
+    The present status again changes nothing. Raises NotFound, Conflict.
+    """
+    with transaction():
+        if status == "active":
+            conversations.lock_lead(tenant, conversations.get(tenant, oid).lead_number)
+        conversation = conversations.lock(tenant, oid)
+        if conversation.status == status:
+            return Changed(conversation)
+        if status not in _MOVES[conversation.status]:
+            raise _illegal_move(conversation.status, status)
+        move(tenant, conversation, status, actor)
+        if status != "active":
+            return Changed(conversation)
+        said = conversations.unanswered(tenant, conversation)
+        if said is None:
+            return Changed(conversation)
+        ring_after_commit(oid)
+        return Changed(conversation, put_turn(tenant, conversation, seq=said.seq))
+
+
+def _illegal_move(present: str, wanted: str) -> Conflict:
+    if wanted == "active":
+        advice = "Only a handed-off conversation can be given back to the agent. Start a new one."
+    else:
+        advice = f"A {present} conversation cannot become {wanted}: it has ended. Start a new one."
+    return Conflict("illegal_status_change", advice)
+
+
+def move(tenant: Tenant, conversation: Conversation, status: str, actor: Actor = SYSTEM, reason: str = "") -> None:
+    """Give a held conversation another status, and say so in the audit log."""
+    before = conversation.status
+    conversations.set_status(tenant, conversation, status)
+    action = "conversation.resumed" if status == "active" else f"conversation.{status}"
+    metadata = {"from": before, "to": status} | ({"reason": reason} if reason else {})
+    audit.record(tenant, actor, action, conversation.oid, metadata)
+
+
+def hand_off(tenant: Tenant, conversation: Conversation, reason: str) -> None:
+    """Give a held active conversation to a person, with a note that says why."""
+    conversations.append(tenant, conversation, "system", f"Handed off to a person: {reason}")
+    move(tenant, conversation, "handed_off", reason=reason)

@@ -1,0 +1,1 @@
+"""Background work: kinds of jobs, the doorbell that announces them, the worker that does them."""

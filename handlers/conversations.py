@@ -1,0 +1,152 @@
+"""Conversations over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine import conversations as engine
+from engine import inbound
+from engine.conversations import Changed
+from engine.jobs import worker
+from storage import conversations
+from storage.conversations import Conversation, Filters, Message
+from storage.database import connection
+from storage.errors import NotFound
+from storage.tenancy import Caller, Tenant
+
+from .answers import Answer, Page
+
+TURN_WAIT_S = 20.0  # an answer is given by then, with or without the agent's message
+_LARGEST_LEAD_NUMBER = 2_147_483_647
+
+
+def list_conversations(
+    user: Caller,
+    status: str | None = None,
+    search: str | None = None,
+    lead_id: int | None = None,
+    channel: str | None = None,
+    campaign_id: str | None = None,
+    agent_config_id: str | None = None,
+    skip: int = 0,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page:
+    """A page of conversations, the newest first, each with its last 50 messages."""
+    filters = Filters(status, search, lead_id, channel, campaign_id, agent_config_id)
+    found, total, following = conversations.page(user.tenant, filters, limit=limit, skip=skip, cursor=cursor)
+    said = conversations.latest_messages(user.tenant, found)
+    return Page([_body(user.tenant, row, said[row.id]) for row in found], total, following)
+
+
+def get_conversation(id_: str, user: Caller) -> dict[str, Any]:
+    """One conversation with all its messages. Raises NotFound."""
+    return _full(user.tenant, conversations.get(user.tenant, id_))
+
+
+def list_messages(
+    id_: str, user: Caller, order: str = "asc", skip: int = 0, limit: int = 50, cursor: str | None = None
+) -> Page:
+    """A page of a conversation's messages. Raises NotFound."""
+    conversation = conversations.get(user.tenant, id_)
+    found, following = conversations.message_page(
+        user.tenant, conversation, descending=order == "desc", limit=limit, skip=skip, cursor=cursor
+    )
+    return Page([_message(message) for message in found], conversation.message_count, following)
+
+
+def start_conversation(user: Caller, body: dict[str, Any]) -> Answer:
+    """A new conversation with its first message. Raises NotFound, Conflict, Blocked."""
+    changed = engine.start(
+        user.tenant,
+        _lead_number(body["leadId"]),
+        body["channel"],
+        actor=user.actor,
+        agent_config_id=body.get("agentConfigId"),
+        text=body.get("message"),
+        template=body.get("template"),
+    )
+    return _after_turn(user.tenant, changed, status=201)
+
+
+def send_message(id_: str, user: Caller, body: dict[str, Any]) -> dict[str, Any]:
+    """The conversation with a person's message in it. Raises NotFound, Conflict, Blocked."""
+    return _full(user.tenant, engine.send(user.tenant, id_, body["message"], actor=user.actor).conversation)
+
+
+def simulate_reply(id_: str, user: Caller, body: dict[str, Any]) -> Answer:
+    """The conversation after the agent's answer to a reply of the lead. Raises NotFound, Conflict."""
+    return _after_turn(user.tenant, inbound.simulate(user.tenant, id_, body["message"]))
+
+
+def change_conversation_status(id_: str, user: Caller, body: dict[str, Any]) -> dict[str, Any]:
+    """The conversation in its new status. Raises NotFound, Conflict."""
+    return _full(user.tenant, engine.change_status(user.tenant, id_, body["status"], actor=user.actor).conversation)
+
+
+def _after_turn(tenant: Tenant, changed: Changed, status: int = 200) -> Answer:
+    """The conversation once the agent has taken the turn that was queued, by this very thread if nobody else has it."""
+    oid, row_id = changed.conversation.oid, changed.turn_row
+
+    def settled() -> dict[str, Any]:
+        if row_id is not None:
+            worker.settle(oid, row_id, TURN_WAIT_S)
+        with connection():
+            return _full(tenant, conversations.get(tenant, oid))
+
+    location = f"/api/conversations/{oid}" if status == 201 else None
+    return Answer(_full(tenant, changed.conversation), status=status, location=location, then=settled)
+
+
+def _lead_number(reference: int | str) -> int:
+    number = int(reference)
+    if number > _LARGEST_LEAD_NUMBER:
+        raise NotFound("lead_not_found", "Lead not found")
+    return number
+
+
+def _full(tenant: Tenant, conversation: Conversation) -> dict[str, Any]:
+    return _body(tenant, conversation, conversations.messages(tenant, conversation))
+
+
+def _body(tenant: Tenant, conversation: Conversation, messages: Sequence[Message]) -> dict[str, Any]:
+    """A Conversation of the contract; a member without a value is absent."""
+    optional = {
+        "leadEmail": conversation.lead_email,
+        "currentStageName": conversation.stage_name,
+        "campaignId": conversation.campaign_id,
+        "summary": conversation.summary,
+        "qualificationResult": conversation.qualification_result,
+    }
+    return {
+        "_id": conversation.oid,
+        "leadId": str(conversation.lead_number),
+        "accountId": tenant.account_id,
+        "agentConfigId": conversation.agent_config_id,
+        "channel": conversation.channel,
+        "leadPhone": conversation.lead_phone,
+        "status": conversation.status,
+        "currentStageIndex": conversation.stage_index,
+        "messages": [_message(message) for message in messages],
+        "messageCount": conversation.message_count,
+        **{name: value for name, value in optional.items() if value is not None},
+        "createdAt": conversation.created_at,
+        "updatedAt": conversation.updated_at,
+    }
+
+
+def _message(message: Message) -> dict[str, Any]:
+    optional = {
+        "agentConfigId": message.agent_config_id,
+        "deliveryStatus": message.delivery_status,
+        "citations": message.citations or None,
+        "stageId": message.stage_id,
+    }
+    return {
+        "id": message.oid,
+        "role": message.role,
+        "content": message.content,
+        "timestamp": message.created_at,
+        **{name: value for name, value in optional.items() if value is not None},
+    }
