@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import cast
 
 from peewee import BigAutoField, JSONField, ModelInsert, TextField
 
-from . import clock
+from . import audit, clock
 from .base import AccountModel, Row
+from .database import transaction
 from .errors import NotFound
 from .ids import new_id
 from .leads import LeadCounter
-from .tenancy import Environment, Tenant
+from .tenancy import Actor, Environment, Tenant
 
 ENVIRONMENTS: tuple[Environment, ...] = ("live", "test")
 
@@ -40,7 +42,7 @@ class AccountEnvironment(Row):
     @property
     def tenant(self) -> Tenant:
         """The value that every storage query wants."""
-        return Tenant(self.id, self.account_id, self.environment)
+        return Tenant(self.id, self.account_id, cast(Environment, self.environment))
 
 
 class Member(AccountModel):
@@ -55,7 +57,7 @@ class Member(AccountModel):
 
 
 def _token() -> tuple[str, str]:
-    token = secrets.token_urlsafe(32)
+    token = f"whk_{secrets.token_urlsafe(32)}"  # the prefix tells a person, or a scanner of secrets, what was found
     return token, hash_token(token)
 
 
@@ -67,9 +69,7 @@ def hash_token(token: str) -> str:
 def create(name: str, *, owner_email: str | None = None, default_region: str | None = None) -> Account:
     """A new account with a live and a test tenant and, if an address is given, its first owner."""
     moment = clock.stamp()
-    account = Account(
-        id=new_id(), name=name, default_region=default_region, created_at=moment, updated_at=moment
-    )
+    account = Account(id=new_id(), name=name, default_region=default_region, created_at=moment, updated_at=moment)
     ModelInsert(Account, account.__data__).execute()
     for environment in ENVIRONMENTS:
         token, digest = _token()
@@ -124,8 +124,10 @@ def tenant_by_webhook_token(token: str) -> Tenant | None:
     return None if row is None else row.tenant
 
 
-def rotate_webhook_token(tenant: Tenant) -> str:
-    """Give the tenant a new inbound token; the old one stops working with the commit."""
+def rotate_webhook_token(tenant: Tenant, actor: Actor) -> str:
+    """Give the tenant a new inbound token and return it; the old one stops working with the commit."""
     token, digest = _token()
-    environment_of(tenant).store(webhook_token=token, webhook_token_hash=digest)
+    with transaction():
+        environment_of(tenant).store(webhook_token=token, webhook_token_hash=digest)
+        audit.record(tenant, actor, "account.webhook_token_rotated", tenant.account_id)
     return token
