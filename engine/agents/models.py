@@ -134,12 +134,14 @@ def provider_model(config: ModelConfig, client: Any) -> Model:
     if not config.api_key and not config.base_url:
         raise ModelMisconfigured("The model provider openai needs an API key.")
     # Both arguments are always given: left out, the library would read OPENAI_* from the environment.
-    openai = OpenAIProvider(base_url=config.base_url or OPENAI_URL, api_key=config.api_key or "none", http_client=client)
+    openai = OpenAIProvider(
+        base_url=config.base_url or OPENAI_URL, api_key=config.api_key or "none", http_client=client
+    )
     return OpenAIChatModel(config.name, provider=openai)
 
 
 def request_settings(config: ModelConfig, choice: ModelChoice) -> ModelSettings:
-    """Per-request settings. The provider's SDK never retries: waiting is the queue's business, not a worker thread's."""
+    """Per-request settings. The provider's SDK never retries: waiting is for the queue, not for a worker thread."""
     from pydantic_ai.settings import ModelSettings
 
     settings = ModelSettings(request_timeout=config.timeout_s)
@@ -176,7 +178,8 @@ def typed_error(error: Exception, config: ModelConfig) -> ModelError | None:
 def _api_error(error: Any, label: str) -> ModelError:
     from pydantic_ai import exceptions as ai
 
-    status = getattr(error, "status_code", None)
+    # The library types a redirect as an error without a status; the SDK's own error beneath has it.
+    status = getattr(error, "status_code", None) or getattr(error.__cause__, "status_code", None)
     cause = f"HTTP {status}" if status else type(error).__name__
     if error.provider_error_code in ("content_filter", "content_policy_violation"):
         return ModelRefused(f"{label} declined to answer.")
@@ -189,7 +192,10 @@ def _api_error(error: Any, label: str) -> ModelError:
             return ModelMisconfigured(f"{label}: the provider's quota or credit is used up ({cause}).")
         case ai.ModelRequestRejectedError():
             return ModelMisconfigured(f"{label} rejected the request ({cause}).")
+    if status and status < 500 and status not in _WORTH_RETRYING:
+        return ModelMisconfigured(f"{label} did not answer as a model: check the base URL ({cause}).")
     return ModelUnavailable(f"{label} is not available right now ({cause}).", error.retry_after)
 
 
 _PROVIDERS = ("openai", "openai-compatible")
+_WORTH_RETRYING = frozenset({408, 409, 425, 429})

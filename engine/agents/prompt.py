@@ -23,7 +23,7 @@ MAX_FIELDS = 50
 MAX_FIELD = 500
 
 RULES = """\
-- Write one short, natural message to the lead, in the language given, unless the lead plainly uses another. No markdown.
+- Write one short, natural message to the lead, in the language given unless the lead uses another. No markdown.
 - Ask at most one question at a time. Do not ask for anything the lead has already told.
 - Rely only on these instructions and the passages for facts about products, prices and dates. If neither answers a
   question, say that a colleague will confirm it; never guess.
@@ -98,7 +98,10 @@ def _stage_section(context: TurnContext) -> str:
 
 def _moves(agent: AgentSpec, stage: Stage) -> str:
     names = {other.id: other.name for other in agent.stages}
-    ways = [f"- {way.id} ({names[way.id]})" + (f": when {way.condition}" if way.condition else "") for way in ways_out(agent, stage)]
+    ways = [
+        f"- {way.id} ({names[way.id]})" + (f": when {way.condition}" if way.condition else "")
+        for way in ways_out(agent, stage)
+    ]
     if not ways:
         return "This is the last stage: next_stage_id must be null. When it is done, decide the qualification and end."
     return "\n".join(["Allowed values of next_stage_id, or null to stay:", *ways])
@@ -109,7 +112,10 @@ def _forbidden(agent: AgentSpec) -> str:
     if not topics:
         return ""
     return "\n".join(
-        [*(f"- {topic}" for topic in topics), "If the lead brings one up, decline politely without naming it and return to your goal."]
+        [
+            *(f"- {topic}" for topic in topics),
+            "If the lead brings one up, decline politely without naming it and return to your goal.",
+        ]
     )
 
 
@@ -134,13 +140,21 @@ def _passages(context: TurnContext) -> list[dict[str, object]]:
 
 
 def _history(context: TurnContext) -> list[dict[str, object]]:
-    return [{"role": message.role, "text": _cut(message.content, MAX_MESSAGE)} for message in context.history[-MAX_HISTORY:]]
+    return [
+        {"role": message.role, "text": _cut(message.content, MAX_MESSAGE)} for message in context.history[-MAX_HISTORY:]
+    ]
 
 
 def _block(kind: str, rows: Iterable[dict[str, object]]) -> list[str]:
     """One JSON object a line. Escaping `<` and the Unicode line ends keeps markup and fake lines out of the text."""
     lines = (json.dumps({kind: row}, ensure_ascii=False, separators=(",", ":")) for row in rows)
-    return [line.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x85", "\\u0085") for line in lines]
+    return [
+        line.replace("<", "\\u003c")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+        .replace("\x85", "\\u0085")
+        for line in lines
+    ]
 
 
 def _token(lines: list[str]) -> str:

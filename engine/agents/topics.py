@@ -1,16 +1,17 @@
 """The things a conversation can be about, as the scripted model knows them: how each is named, asked for and read.
 
-A topic is found in a stage's prompt, in its transition criteria and in a question alike by `mentioned`. `read` takes
-a lead's message and whether the topic was just asked for: "40" is a team size only after that question.
+A topic is found by `mentioned` in a stage's prompt, its transition criteria and a question alike, and read from a
+lead's message by `pattern`, or more loosely right after the question: "40" alone is a team size only then.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 MAX_VALUE = 200
+MAX_READ = 1000  # characters of one message; keeps every pattern fast on hostile input
 
 _AMOUNT = r"\d[\d,]*(?:\.\d+)?\s?(?:k|m|thousand|million)?\b"
 _CURRENCY = r"(?:usd|eur|gbp|dollars?|euros?|pounds?)"
@@ -32,64 +33,208 @@ HEADCOUNT = re.compile(
     re.I,
 )
 WHOLE_NUMBER = re.compile(r"\b\d[\d,]*\b")
+_SEASON = r"(?:week|month|quarter|year|spring|summer|autumn|fall|winter)"
+_DATE = rf"\bq[1-4]\b|\b\d{{4}}-\d{{2}}-\d{{2}}\b|\b{_MONTH}(?:\s\d{{4}})?\b"
 WHEN = re.compile(
-    rf"\b(?:as soon as possible|asap|immediately|right away|now|today|tomorrow)\b"
-    rf"|\b(?:by|in|within|before|until|from|starting|start of|end of|early|late|around)\s(?:the\s)?(?:end of\s|start of\s|next\s)?"
-    rf"(?:{_SPAN}|{_MONTH}(?:\s\d{{4}})?|q[1-4]|(?:this|next)?\s?(?:week|month|quarter|year|spring|summer|autumn|fall|winter))\b"
-    rf"|\b(?:this|next)\s(?:week|month|quarter|year|spring|summer|autumn|fall|winter|{_MONTH})\b"
-    rf"|\b{_SPAN}\b|\bq[1-4]\b|\b\d{{4}}-\d{{2}}-\d{{2}}\b|\b{_MONTH}\b",
+    r"\b(?:as soon as possible|asap|immediately|right away)\b"
+    rf"|\b(?:by|in|within|before|until|from|starting|early|late|around)\s(?:the\s)?(?:(?:end|start)\sof\s)?(?:next\s)?"
+    rf"(?:{_SPAN}|{_MONTH}(?:\s\d{{4}})?|q[1-4]|(?:this|next)?\s?{_SEASON})\b"
+    rf"|\b(?:this|next)\s(?:{_SEASON}|{_MONTH})\b|{_DATE}",
     re.I,
 )
+LOOSE_WHEN = re.compile(rf"\b(?:now|today|tomorrow)\b|\b{_SPAN}\b", re.I)
 SLOT = re.compile(
     rf"\b(?:(?:next|this|on)\s)?(?:{_DAY}|tomorrow|today)(?:\s(?:morning|afternoon|evening))?(?:,?\s(?:at|around|after|before)?\s?{_CLOCK}|"
     rf"\s(?:at|around)\s\d{{1,2}}\b)?|\b{_CLOCK}",
     re.I,
 )
-NAME = re.compile(r"(?:my name is|my name's|this is)\s([A-Z][\w'-]+(?:\s[A-Z][\w'-]+){0,2})")
+NAME = re.compile(r"(?i:my name is|my name's|this is)\s([A-Z][\w'-]+(?:\s[A-Z][\w'-]+){0,2})")
 BARE_NAME = re.compile(r"^\W*([A-Z][\w'-]+(?:\s[A-Z][\w'-]+){0,2})\W*$")
-COMPANY = re.compile(r"\b(?:work (?:at|for)|company is(?: called)?|we are|we're|from)\s((?:[A-Z][\w&'-]*\s?){1,4})")
-PLACE = re.compile(r"\b(?:based in|live in|located in|living in|here in)\s((?:[A-Z][\w'-]+\s?){1,3})")
+COMPANY = re.compile(r"\b(?i:work (?:at|for)|company is(?: called)?|we are|we're|from)\s((?:[A-Z][\w&'-]*\s?){1,4})")
+PLACE = re.compile(r"\b(?i:based in|live in|located in|living in|here in)\s((?:[A-Z][\w'-]+\s?){1,3})")
 YEARS = re.compile(r"\b(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten)\+?\syears?\b", re.I)
+NEVER = re.compile(r"(?!)")
 REFERENCE = re.compile(r"#\s?[\w-]*\d[\w-]*|\b[A-Z]{2,}-?\d[\w-]*\b|\b\d{5,}\b")
 WISH = re.compile(
-    r"\b(?:we|i)\b[^.!?\n]*\b(?:need|want|(?:am|are) looking for|struggle|struggling|lose|losing|spend too|cannot|can't)\b[^.!?\n]*"
-    r"|\blooking for\b[^.!?\n]*|\bstruggling with\b[^.!?\n]*",
+    r"\b(?:we|i)\b[^.!?,\n]*\b(?:need|want|looking for|struggle|struggling|lose|losing|cannot|can't)\b[^.!?,\n]*"
+    r"|\b(?:looking for|struggling with)\b[^.!?,\n]*",
     re.I,
 )
 
 
 @dataclass(frozen=True)
 class Topic:
-    """key: name of the extracted fact. label: as in "noted your …". question: asked when the agent's prompt has none."""
+    """key: name of the extracted fact. label: as in "noted your …". question: asked when the agent's prompt has none.
+
+    pattern: reads the fact anywhere. loose: only after the question. is_open: any statement answers the question.
+    """
 
     key: str
     label: str
     mentioned: re.Pattern[str]
     question: str
-    read: Callable[[str, bool], str | None]
+    pattern: re.Pattern[str]
+    loose: re.Pattern[str] | None = None
+    is_open: bool = False
 
-
-def _pattern(pattern: re.Pattern[str], asked_only: re.Pattern[str] | None = None) -> Callable[[str, bool], str | None]:
-    """Reads what matches; a looser pattern may apply once the question was asked."""
-
-    def read(text: str, asked: bool) -> str | None:
-        match = pattern.search(text) or (asked_only.search(text) if asked and asked_only else None)
-        if match is None:
-            return None
-        return _tidy(next((group for group in match.groups() if group), match.group()))
-
-    return read
-
-
-def _open(pattern: re.Pattern[str]) -> Callable[[str, bool], str | None]:
-    """Reads the matching words anywhere, and any statement at all once the question was asked."""
-
-    def read(text: str, asked: bool) -> str | None:
-        if match := pattern.search(text):
+    def read(self, text: str, asked: bool) -> str | None:
+        """The fact as the lead put it; None if the message does not state it."""
+        match = self.pattern.search(text)
+        if match is None and asked and self.loose:
+            match = self.loose.search(text)
+        if match:
             return _tidy(next((group for group in match.groups() if group), match.group()))
-        return _tidy(text) if asked and is_statement(text) else None
+        return _tidy(text) if asked and self.is_open and is_statement(text) else None
 
-    return read
+
+def _topic(
+    key: str,
+    label: str,
+    mentioned: str,
+    question: str,
+    pattern: re.Pattern[str] = NEVER,
+    loose: re.Pattern[str] | None = None,
+    is_open: bool = False,
+) -> Topic:
+    return Topic(key, label, re.compile(rf"\b(?:{mentioned})\b", re.I), question, pattern, loose, is_open)
+
+
+TOPICS: tuple[Topic, ...] = (
+    _topic("email", "email address", r"e-?mail(?: address)?", "What is the best email address to reach you?", EMAIL),
+    _topic("budget", "budget", r"budget|price range|spend", "What budget do you have in mind?", MONEY, BARE_AMOUNT),
+    _topic(
+        "salary",
+        "salary expectation",
+        r"salary|compensation",
+        "What salary are you looking for?",
+        MONEY,
+        BARE_AMOUNT,
+    ),
+    _topic(
+        "company_size",
+        "team size",
+        r"team size|company size|headcount|how many (?:people|employees|users|seats|reps)"
+        r"|size of (?:the|their|your) (?:team|company)|employees|seats",
+        "How many people are on your team?",
+        HEADCOUNT,
+        WHOLE_NUMBER,
+    ),
+    _topic(
+        "timeline",
+        "timeline",
+        r"timeline|time ?frame|how soon|deadline|start date|notice period"
+        r"|when (?:do|would|could|can) you\b[^?.]*?\bstart",
+        "When would you like to get started?",
+        WHEN,
+        LOOSE_WHEN,
+    ),
+    _topic(
+        "meeting_time",
+        "preferred time",
+        r"day and time|time slot|slot|meeting time|appointment time|what time|which day",
+        "Which day and time would suit you?",
+        SLOT,
+    ),
+    _topic(
+        "need",
+        "needs",
+        r"challenges?|problems?|pain points?|needs?|looking for|use case|goals?|hoping|what happened|issue",
+        "What would you like to improve or solve?",
+        WISH,
+        is_open=True,
+    ),
+    _topic(
+        "decision_maker",
+        "decision process",
+        r"decision[- ]makers?|decides?|decision|sign off|approves?",
+        "Who decides on this besides you?",
+        is_open=True,
+    ),
+    _topic("name", "name", r"full name|your name|their name", "May I have your name?", NAME, BARE_NAME),
+    _topic(
+        "company",
+        "company",
+        r"company name|which company|business name|where do you work",
+        "Which company are you with?",
+        COMPANY,
+        is_open=True,
+    ),
+    _topic(
+        "location",
+        "location",
+        r"location|located|based|postcode|city",
+        "Where are you based?",
+        PLACE,
+        is_open=True,
+    ),
+    _topic(
+        "role",
+        "role",
+        r"job title|your role|their role|current role",
+        "What is your current role?",
+        is_open=True,
+    ),
+    _topic(
+        "experience",
+        "experience",
+        r"years of experience|experience",
+        "How many years of experience do you have?",
+        YEARS,
+        WHOLE_NUMBER,
+    ),
+    _topic(
+        "reference",
+        "reference",
+        r"(?:order|ticket|account|reference|invoice) (?:number|id)",
+        "What is your order or account number?",
+        REFERENCE,
+    ),
+    _topic(
+        "feedback",
+        "feedback",
+        r"feedback|takeaways?|stood out|most useful|liked",
+        "What stood out to you most?",
+        is_open=True,
+    ),
+)
+BY_KEY = {topic.key: topic for topic in TOPICS}
+
+_FILLERS = frozenset(
+    {
+        "yes",
+        "yeah",
+        "yep",
+        "yup",
+        "sure",
+        "ok",
+        "okay",
+        "fine",
+        "great",
+        "good",
+        "perfect",
+        "thanks",
+        "thank",
+        "you",
+        "please",
+        "hello",
+        "hi",
+        "hey",
+        "no",
+        "nope",
+        "not",
+        "hmm",
+        "maybe",
+        "later",
+        "right",
+        "course",
+        "of",
+    }
+)
+_UNDECIDED = re.compile(
+    r"\b(?:not sure|unsure|don't know|no idea|depends|flexible|undecided|not decided|haven't decided)\b", re.I
+)
+UNDECIDED = "undecided"
+_INDISPENSABLE = frozenset({"email", "name", "reference", "meeting_time"})  # nobody can act on these undecided
 
 
 def is_statement(text: str) -> bool:
@@ -98,64 +243,23 @@ def is_statement(text: str) -> bool:
     return bool(words) and "?" not in text and not all(word in _FILLERS for word in words)
 
 
-_FILLERS = frozenset(
-    "yes yeah yep yup sure ok okay fine great good perfect thanks thank you please hello hi hey no nope not hmm "
-    "maybe later right course of".split()
-)
-_NEVER = re.compile(r"(?!)")
-
-
-def _topic(key: str, label: str, mentioned: str, question: str, read: Callable[[str, bool], str | None]) -> Topic:
-    return Topic(key, label, re.compile(rf"\b(?:{mentioned})\b", re.I), question, read)
-
-
-TOPICS: tuple[Topic, ...] = (
-    _topic("email", "email address", r"e-?mail(?: address)?", "What is the best email address to reach you?", _pattern(EMAIL)),
-    _topic("budget", "budget", r"budget|price range|spend", "What budget do you have in mind?", _pattern(MONEY, BARE_AMOUNT)),
-    _topic("salary", "salary expectation", r"salary|compensation", "What salary are you looking for?", _pattern(MONEY, BARE_AMOUNT)),
-    _topic(
-        "company_size", "team size",
-        r"team size|company size|headcount|how many (?:people|employees|users|seats|reps)|size of (?:the|their|your) (?:team|company)|employees|seats",
-        "How many people are on your team?", _pattern(HEADCOUNT, WHOLE_NUMBER),
-    ),
-    _topic(
-        "timeline", "timeline", r"timeline|time ?frame|how soon|deadline|start date|notice period|when (?:do|would|could|can) you\b[^?.]*?\bstart",
-        "When would you like to get started?", _pattern(WHEN),
-    ),
-    _topic(
-        "meeting_time", "preferred time", r"day and time|time slot|slot|meeting time|appointment time|what time|which day",
-        "Which day and time would suit you?", _pattern(SLOT),
-    ),
-    _topic(
-        "need", "needs", r"challenges?|problems?|pain points?|needs?|looking for|use case|goals?|hoping|what happened|issue",
-        "What would you like to improve or solve?", _open(WISH),
-    ),
-    _topic("decision_maker", "decision process", r"decision[- ]makers?|decides?|decision|sign off|approves?", "Who decides on this besides you?", _open(_NEVER)),
-    _topic("name", "name", r"full name|your name|their name", "May I have your name?", _pattern(NAME, BARE_NAME)),
-    _topic("company", "company", r"company name|which company|business name|where do you work", "Which company are you with?", _open(COMPANY)),
-    _topic("location", "location", r"location|located|based|postcode|city", "Where are you based?", _open(PLACE)),
-    _topic("role", "role", r"job title|your role|their role|current role", "What is your current role?", _open(_NEVER)),
-    _topic("experience", "experience", r"years of experience|experience", "How many years of experience do you have?", _pattern(YEARS, WHOLE_NUMBER)),
-    _topic("reference", "reference", r"(?:order|ticket|account|reference|invoice) (?:number|id)", "What is your order or account number?", _pattern(REFERENCE)),
-    _topic("feedback", "feedback", r"feedback|takeaways?|stood out|most useful|liked", "What stood out to you most?", _open(_NEVER)),
-)
-BY_KEY = {topic.key: topic for topic in TOPICS}
-
-
 def topics_in(text: str) -> list[Topic]:
     """The topics a text mentions, in the order of first mention."""
     found = [(match.start(), index) for index, topic in enumerate(TOPICS) if (match := topic.mentioned.search(text))]
     return [TOPICS[index] for _, index in sorted(found)]
 
 
-def read_facts(text: str, asked: list[Topic]) -> Iterator[tuple[str, str]]:
-    """(fact, value) for all a message states. Topics just asked for are read first and claim what they match."""
+def read_facts(text: str, asked: Collection[Topic], relevant: Collection[Topic]) -> Iterator[tuple[str, str]]:
+    """(fact, value) for what a message states on relevant topics. Topics just asked for are read first and claim it."""
+    text = text[:MAX_READ]
     claimed: set[str] = set()
-    for topic in [*asked, *(topic for topic in TOPICS if topic not in asked)]:
+    for topic in [*asked, *(topic for topic in relevant if topic not in asked)]:
         value = topic.read(text, topic in asked)
         if value and value.casefold() not in claimed:
             claimed.add(value.casefold())
             yield topic.key, value
+        elif topic in asked and topic.key not in _INDISPENSABLE and _UNDECIDED.search(text):
+            yield topic.key, UNDECIDED
 
 
 def amount(text: str) -> float | None:
@@ -166,7 +270,7 @@ def amount(text: str) -> float | None:
 
 
 def minimum(key: str, criteria: str) -> float | None:
-    """The lower bound the qualification criteria set for a fact, e.g. 10 for "at least 10 employees"; None without one."""
+    """The lower bound the criteria set for a fact, e.g. 10 for "at least 10 employees"; None without one."""
     bound = re.compile(r"at least|minimum|more than|over|above|from|or more|≥|>", re.I)
     for clause in re.split(r"[;\n]|\.\s|,\s|\band\b", criteria):
         if bound.search(clause) and BY_KEY[key].mentioned.search(clause.replace("people", "employees")):

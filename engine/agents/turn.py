@@ -49,6 +49,7 @@ def take_turn(context: TurnContext, config: ModelConfig) -> Turn:
 def ask(context: TurnContext, config: ModelConfig) -> Answer:
     """The model's answer to this context, checked against the stage graph and corrected by the model if need be."""
     chosen = config.for_agent(context.agent.model)
+    _refuse_event_loop()
     try:
         return asyncio.run(_run(context, chosen))
     except Exception as error:
@@ -147,6 +148,14 @@ def _position(context: TurnContext, index: int) -> StagePosition | None:
         return None
     index = max(0, min(index, len(stages) - 1))
     return StagePosition(index, stages[index].id, stages[index].name)
+
+
+def _refuse_event_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("A turn blocks: it cannot be taken inside a running event loop.")
 
 
 async def _run(context: TurnContext, config: ModelConfig) -> Answer:

@@ -40,7 +40,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Guardrails:
-    """Limits of one agent. max_total_messages: 0 means none. Topics and triggers are phrases set apart by , ; or newline."""
+    """Limits of one agent; 0 messages or minutes mean none. Topics and triggers: phrases between , ; or newlines."""
 
     max_total_messages: int = 40
     inactivity_timeout_minutes: int = 1440
@@ -122,8 +122,8 @@ class TurnContext:
     """Everything one turn may know.
 
     stage_index: into agent.stages. history: oldest first, the lead's latest message last (empty for an opening).
-    opening: the agent speaks first. messages_in_stage, message_total: messages of all roles so far, the latest included.
-    now: aware UTC, told to the model.
+    opening: the agent speaks first. messages_in_stage, message_total: messages of all roles so far, the latest
+    included. now: aware UTC, told to the model.
     """
 
     agent: AgentSpec
