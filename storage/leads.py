@@ -1,10 +1,42 @@
-"""Leads: the model, its counters, and the queries over one lead."""
+"""Leads: the model, its counter, and what can be done with one lead.
+
+Writes that could make two leads share a phone or an external id, and those that change how many leads there are, first
+enter by the tenant's counter row, then take rows in the order of their numbers: so they neither race nor deadlock.
+"""
 
 from __future__ import annotations
 
-from peewee import BooleanField, IntegerField, JSONField, TextField
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypedDict, TypeVar
 
+from peewee import (
+    BooleanField,
+    IntegerField,
+    IntegrityError,
+    JSONField,
+    Model,
+    ModelInsert,
+    ModelSelect,
+    TextField,
+    chunked,
+    fn,
+)
+
+from . import audit, clock, lead_text
 from .base import Row, TenantModel
+from .database import is_sqlite, transaction
+from .errors import Conflict, Invalid, NotFound, Problem
+from .tenancy import Actor, Tenant
+
+RESTORABLE_FOR = timedelta(days=30)
+MAX_TAGS = 50
+MAX_CUSTOM_FIELDS = 100
+MAX_CUSTOM_NAME_LENGTH = 100
+_Row = TypeVar("_Row", bound=Model)
+_ROWS_PER_STATEMENT = 500  # some 12,000 parameters: SQLite takes 32,766, PostgreSQL 65,535
 
 
 class Lead(TenantModel):
@@ -12,6 +44,7 @@ class Lead(TenantModel):
 
     number = IntegerField()
     name = TextField(default="Unknown")
+    name_key = TextField(default="")  # what the name is sorted by
     phone = TextField(default="")  # E.164, or "" when the channel gave none
     phone_valid = BooleanField(default=True)
     email = TextField(default="")
@@ -39,3 +72,341 @@ class LeadCounter(Row):
     tenant_id = IntegerField(primary_key=True)
     last_number = IntegerField(default=0)
     live = IntegerField(default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class NewLead:
+    """What a lead starts with; phone in E.164 or "". Custom values may be numbers or booleans, kept as JSON text."""
+
+    phone: str = ""
+    phone_valid: bool = True
+    name: str = ""
+    email: str = ""
+    status: str = "new"
+    source: str = "api"
+    tags: Sequence[str] = ()
+    custom_fields: Mapping[str, Any] = field(default_factory=dict)
+    assigned_agent_id: str | None = None
+    external_id: str | None = None
+    timezone: str | None = None
+    import_batch_id: str | None = None
+
+
+class LeadChanges(TypedDict, total=False):
+    """What shall become of a lead; what is not named stays. A custom field given as None is removed, others merge."""
+
+    phone: str
+    phone_valid: bool
+    name: str
+    email: str
+    status: str
+    source: str
+    tags: Sequence[str]
+    custom_fields: Mapping[str, Any]
+    assigned_agent_id: str | None
+    external_id: str | None
+    timezone: str | None
+    last_contacted_at: str
+
+
+def live(tenant: Tenant, *columns: Any) -> ModelSelect[Lead]:
+    """A query over the tenant's leads that are not deleted."""
+    query: Any = Lead.of(tenant, *columns)
+    leads: ModelSelect[Lead] = query.where(Lead.deleted_at.is_null())
+    return leads
+
+
+def locked(query: ModelSelect[_Row]) -> ModelSelect[_Row]:
+    """The query, taking its rows until the transaction ends; SQLite's write lock has them all already."""
+    if is_sqlite():
+        return query
+    taking: ModelSelect[_Row] = query.for_update()
+    return taking
+
+
+def count(tenant: Tenant) -> int:
+    """How many leads the tenant has, from its counter: the same cost for ten and for ten million."""
+    return LeadCounter.get_by_id(tenant.id).live
+
+
+def get(tenant: Tenant, number: int) -> Lead:
+    """The lead with this public id. Raises NotFound, for a deleted one and another tenant's too."""
+    return _found(live(tenant).where(Lead.number == number).first())
+
+
+def find_by_phone(tenant: Tenant, phone: str) -> Lead | None:
+    """The lead with this phone, given in E.164; None if nobody has it."""
+    return live(tenant).where(Lead.phone == phone).first() if phone else None
+
+
+def find_by_external_id(tenant: Tenant, external_id: str) -> Lead | None:
+    """The lead with this id in the account's own system, None if there is none."""
+    lead: Lead | None = live(tenant).where(Lead.external_id == external_id).first()
+    return lead
+
+
+def find_by_email(tenant: Tenant, email: str) -> Lead | None:
+    """The lead with this address in any case, the oldest where several have it; None if nobody has it."""
+    same = fn.LOWER(Lead.email) == fn.LOWER(email)
+    return live(tenant).where(same).order_by(Lead.number).first() if email else None
+
+
+def build(tenant: Tenant, new: NewLead, moment: str) -> Lead:
+    """A lead that is not stored yet and has no number. Raises Invalid: too many tags or custom fields."""
+    lead = Lead(
+        tenant_id=tenant.id, number=0, import_batch_id=new.import_batch_id, created_at=moment, updated_at=moment
+    )
+    changes: LeadChanges = {
+        "phone": new.phone,
+        "phone_valid": new.phone_valid,
+        "name": new.name,
+        "email": new.email,
+        "status": new.status,
+        "source": new.source,
+        "tags": new.tags,
+        "custom_fields": new.custom_fields,
+        "external_id": new.external_id,
+        "timezone": new.timezone,
+    }
+    if new.assigned_agent_id is not None:
+        changes["assigned_agent_id"] = new.assigned_agent_id
+    change(lead, changes, moment)
+    _derive(lead)
+    return lead
+
+
+def change(lead: Lead, changes: LeadChanges, moment: str) -> list[str]:
+    """Make the lead in memory what `changes` says and name the columns that differ now; none, and nothing happened.
+
+    Raises Invalid (too many tags or custom fields) before anything is changed.
+    """
+    wanted: dict[str, Any] = dict(changes)
+    if "name" in changes:
+        wanted["name"] = changes["name"].strip() or "Unknown"
+    if "tags" in changes:
+        wanted["tags"] = _distinct_tags(changes["tags"])
+    if "custom_fields" in changes:
+        wanted["custom_fields"] = _merged_fields(lead.custom_fields, changes["custom_fields"])
+    if "assigned_agent_id" in changes:
+        wanted["agent_assigned_by"] = "auto" if changes["assigned_agent_id"] is None else "manual"
+    different = [name for name, value in wanted.items() if getattr(lead, name) != value]
+    for name in different:
+        setattr(lead, name, wanted[name])
+    if different:
+        lead.updated_at = moment
+        _derive(lead)
+    return different
+
+
+def create(tenant: Tenant, new: NewLead, actor: Actor) -> Lead:
+    """Store a new lead. Raises Conflict (phone or external id is another lead's), NotFound (agent), Invalid."""
+    moment = clock.stamp()
+    lead = build(tenant, new, moment)
+    with transaction():
+        enter(tenant)
+        _require_free(tenant, lead)
+        _require_agent(tenant, lead.assigned_agent_id)
+        lead.number = move_counter(tenant, numbers=1, leads=1)
+        write(tenant, [lead])
+        audit.record(tenant, actor, "lead.created", lead.number, {"source": lead.source})
+    return lead
+
+
+def update(tenant: Tenant, number: int, changes: LeadChanges, actor: Actor, *, action: str = "lead.updated") -> Lead:
+    """Change a lead and return it; where nothing differs nothing is written. Raises NotFound, Conflict, Invalid."""
+    with transaction():
+        if "phone" in changes or "external_id" in changes:
+            enter(tenant)
+        lead = _hold(tenant, number)
+        _update_held(tenant, lead, changes, actor, action)
+    return lead
+
+
+def assign_agent(tenant: Tenant, number: int, agent_id: str | None, actor: Actor) -> Lead:
+    """Have this agent talk to the lead from now on, or none in particular. Raises NotFound: lead or agent."""
+    return update(tenant, number, {"assigned_agent_id": agent_id}, actor, action="lead.agent_assigned")
+
+
+def receive(tenant: Tenant, new: NewLead, actor: Actor) -> tuple[Lead, bool]:
+    """The lead that a form sent, and whether it is new. One with this phone gains what is said and loses nothing."""
+    with transaction():
+        enter(tenant)
+        lead = find_by_phone(tenant, new.phone)
+        if lead is None:
+            return create(tenant, new, actor), True
+        lead = _hold(tenant, lead.number)
+        changes: LeadChanges = {"tags": [*lead.tags, *new.tags], "custom_fields": new.custom_fields}
+        if new.name.strip():
+            changes["name"] = new.name
+        if new.email:
+            changes["email"] = new.email
+        _update_held(tenant, lead, changes, actor, "lead.updated")
+    return lead, False
+
+
+def delete(tenant: Tenant, number: int, actor: Actor) -> None:
+    """Hide a lead; `restore` brings it back for 30 days. Raises NotFound."""
+    with transaction():
+        enter(tenant)
+        _hold(tenant, number).store(deleted_at=clock.stamp())
+        move_counter(tenant, leads=-1)
+        audit.record(tenant, actor, "lead.deleted", number)
+
+
+def restore(tenant: Tenant, number: int, actor: Actor) -> Lead:
+    """Bring a deleted lead back; one that is not deleted comes unchanged.
+
+    Raises NotFound (unknown, foreign, deleted 30 days ago), Conflict (its phone or external id is another's now).
+    """
+    horizon = clock.iso(clock.now() - RESTORABLE_FOR)
+    with transaction():
+        enter(tenant)
+        lead = _found(locked(Lead.of(tenant).where(Lead.number == number)).first())
+        if lead.deleted_at is None:
+            return lead
+        if lead.deleted_at <= horizon:
+            raise _not_found()
+        _require_free(tenant, lead)
+        with one_owner():
+            lead.store(deleted_at=None, updated_at=clock.stamp())
+        move_counter(tenant, leads=1)
+        audit.record(tenant, actor, "lead.restored", number)
+    return lead
+
+
+def enter(tenant: Tenant) -> None:
+    """Be the only writer of this tenant's phones, external ids and number of leads until the transaction ends."""
+    list(locked(LeadCounter.select(LeadCounter.tenant_id).where(LeadCounter.tenant_id == tenant.id)))
+
+
+def move_counter(tenant: Tenant, *, numbers: int = 0, leads: int = 0) -> int:
+    """Take `numbers` new lead numbers, count `leads` more or fewer leads; returns the last number taken."""
+    moved = (
+        LeadCounter.update(
+            {LeadCounter.last_number: LeadCounter.last_number + numbers, LeadCounter.live: LeadCounter.live + leads}
+        )
+        .where(LeadCounter.tenant_id == tenant.id)
+        .returning(LeadCounter.last_number)
+        .tuples()
+    )
+    [(last_number,)] = list(moved.execute())
+    return int(last_number)
+
+
+def write(tenant: Tenant, leads: Sequence[Lead]) -> None:
+    """Store these leads whole, those that were read before over themselves, with a statement for a few hundred.
+
+    The caller has entered, holds what it read, and gave the new ones their numbers. Raises Conflict.
+    """
+    known = [lead for lead in leads if lead.id is not None]
+    new = [lead for lead in leads if lead.id is None]
+    over_known = {"conflict_target": [Lead.tenant_id, Lead.number], "preserve": _COLUMNS}
+    with one_owner():
+        for some in chunked(known, _ROWS_PER_STATEMENT):
+            _insert(tenant, some).on_conflict(**over_known).execute()
+        for some in chunked(new, _ROWS_PER_STATEMENT):
+            _insert(tenant, some).execute()
+
+
+def _insert(tenant: Tenant, leads: Sequence[Lead]) -> ModelInsert:
+    rows = [{column: getattr(lead, column.name) for column in _COLUMNS} for lead in leads]
+    return Lead.add_all(tenant, rows).as_rowcount()
+
+
+@contextlib.contextmanager
+def one_owner() -> Iterator[None]:
+    """Turn the unique indexes' refusal of a second owner of a phone or an external id into a Conflict."""
+    try:
+        yield
+    except IntegrityError as error:
+        for column, refusal in (("phone", _duplicate_phone), ("external_id", _duplicate_external_id)):
+            if f"uq_lead_{column}" in str(error) or f"lead.{column}" in str(error):
+                raise refusal(None) from error
+        raise
+
+
+def _update_held(tenant: Tenant, lead: Lead, changes: LeadChanges, actor: Actor, action: str) -> None:
+    different = change(lead, changes, clock.stamp())
+    if not different:
+        return
+    if "phone" in different or "external_id" in different:
+        _require_free(tenant, lead)
+    if "assigned_agent_id" in different:
+        _require_agent(tenant, lead.assigned_agent_id)
+    with one_owner():
+        lead.store(**{name: getattr(lead, name) for name in (*different, *_DERIVED, "updated_at")})
+    audit.record(tenant, actor, action, lead.number, {"changed": sorted(different)})
+
+
+def _hold(tenant: Tenant, number: int) -> Lead:
+    return _found(locked(live(tenant).where(Lead.number == number)).first())
+
+
+def _found(lead: Lead | None) -> Lead:
+    if lead is None:
+        raise _not_found()
+    return lead
+
+
+def _not_found() -> NotFound:
+    return NotFound("lead_not_found", "Lead not found")
+
+
+def _require_free(tenant: Tenant, lead: Lead) -> None:
+    """Raise Conflict if another lead has this one's phone or external id, with the other's number in `details`."""
+    for column, value, refusal in (
+        (Lead.phone, lead.phone, _duplicate_phone),
+        (Lead.external_id, lead.external_id, _duplicate_external_id),
+    ):
+        if value:
+            others = live(tenant, Lead.number).where(column == value, Lead.number != lead.number)
+            if number := others.scalar():
+                raise refusal(str(number))
+
+
+def _duplicate_phone(details: str | None) -> Conflict:
+    return Conflict("duplicate_phone", "A lead with this phone already exists", details=details)
+
+
+def _duplicate_external_id(details: str | None) -> Conflict:
+    return Conflict("duplicate_external_id", "A lead with this external id already exists", details=details)
+
+
+def _require_agent(tenant: Tenant, agent_id: str | None) -> None:
+    from .agents import AgentConfig  # late: agents ask about their leads, too
+
+    if agent_id is not None and not AgentConfig.of(tenant).where(AgentConfig.oid == agent_id).exists():
+        raise NotFound("agent_not_found", "Agent not found")
+
+
+def _distinct_tags(tags: Sequence[str]) -> list[str]:
+    distinct = list(dict.fromkeys(tags))
+    if len(distinct) > MAX_TAGS:
+        raise _too_much("too_many_tags", "/tags", f"A lead has at most {MAX_TAGS} tags")
+    return distinct
+
+
+def _merged_fields(present: Mapping[str, str], fields: Mapping[str, Any]) -> dict[str, str]:
+    if any(len(name) > MAX_CUSTOM_NAME_LENGTH for name in fields):
+        limit = f"The name of a custom field has at most {MAX_CUSTOM_NAME_LENGTH} characters"
+        raise _too_much("custom_field_name_too_long", "/customFields", limit)
+    merged = {**present, **{name: lead_text.custom_text(value) for name, value in fields.items()}}
+    merged = {name: value for name, value in merged.items() if fields.get(name, value) is not None}
+    if len(merged) > MAX_CUSTOM_FIELDS:
+        raise _too_much(
+            "too_many_custom_fields", "/customFields", f"A lead has at most {MAX_CUSTOM_FIELDS} custom fields"
+        )
+    return merged
+
+
+def _too_much(code: str, path: str, message: str) -> Invalid:
+    return Invalid(code, message, problems=[Problem(path, message)])
+
+
+def _derive(lead: Lead) -> None:
+    lead.name_key = lead_text.name_key(lead.name)
+    lead.search_text = lead_text.search_text([lead.name, lead.phone, lead.email, lead.external_id or "", *lead.tags])
+
+
+_DERIVED = ("name_key", "search_text")
+_COLUMNS = [column for column in Lead._meta.sorted_fields if column.name not in ("id", "tenant_id")]

@@ -56,6 +56,7 @@ CREATE TABLE lead (
     tenant_id BIGINT NOT NULL CONSTRAINT fk_lead_tenant REFERENCES account_environment (id),
     number INTEGER NOT NULL,
     name TEXT NOT NULL,
+    name_key TEXT{bytewise} NOT NULL,
     phone TEXT NOT NULL,
     phone_valid {bool} NOT NULL,
     email TEXT NOT NULL,
@@ -84,7 +85,9 @@ CREATE UNIQUE INDEX uq_lead_external_id ON lead (tenant_id, external_id)
 CREATE INDEX ix_lead_created ON lead (tenant_id, created_at, number);
 CREATE INDEX ix_lead_updated ON lead (tenant_id, updated_at, number);
 CREATE INDEX ix_lead_status ON lead (tenant_id, status, created_at, number);
-CREATE INDEX ix_lead_email ON lead (tenant_id, email);
+CREATE INDEX ix_lead_name ON lead (tenant_id, name_key, number);
+CREATE INDEX ix_lead_last_contacted ON lead (tenant_id, COALESCE(last_contacted_at, ''), number);
+CREATE INDEX ix_lead_email ON lead (tenant_id, lower(email));
 CREATE INDEX ix_lead_import_batch ON lead (tenant_id, import_batch_id) WHERE import_batch_id IS NOT NULL;
 CREATE TABLE lead_counter (
     tenant_id BIGINT PRIMARY KEY CONSTRAINT fk_lead_counter_tenant REFERENCES account_environment (id),
@@ -253,13 +256,32 @@ CREATE TABLE idempotency_record (
 CREATE INDEX ix_idempotency_record_created ON idempotency_record (created_at);
 """
 
-_SQLITE_TYPES = {"pk": "INTEGER PRIMARY KEY AUTOINCREMENT", "json": "TEXT", "blob": "BLOB", "bool": "INTEGER"}
-_POSTGRESQL_TYPES = {"pk": "BIGSERIAL PRIMARY KEY", "json": "JSONB", "blob": "BYTEA", "bool": "BOOLEAN"}
+# SQLite gets its newleaf_fold from storage/lead_text.py. Before version 18 PostgreSQL only knows lower(), which comes
+# near: it leaves apart what only case folding unites, such as "ß" and "ss".
+_FOLD = """
+CREATE FUNCTION newleaf_fold(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT {folded}
+$$
+"""
+_FOLDED = "casefold(value COLLATE pg_unicode_fast)"
+_FOLDED_BEFORE_18 = "lower(value)"
+
+_SQLITE_TYPES = {
+    "pk": "INTEGER PRIMARY KEY AUTOINCREMENT", "json": "TEXT", "blob": "BLOB", "bool": "INTEGER", "bytewise": ""
+}
+_POSTGRESQL_TYPES = {
+    "pk": "BIGSERIAL PRIMARY KEY", "json": "JSONB", "blob": "BYTEA", "bool": "BOOLEAN", "bytewise": ' COLLATE "C"'
+}
 
 
 def up(migrator: Any, db: Database) -> None:
     """Create the tables in the types of the engine."""
-    types = _SQLITE_TYPES if isinstance(db, SqliteDatabase) else _POSTGRESQL_TYPES
+    if isinstance(db, SqliteDatabase):
+        types = _SQLITE_TYPES
+    else:
+        types = _POSTGRESQL_TYPES
+        recent = db.execute_sql("SHOW server_version_num").fetchone()[0] >= "180000"
+        db.execute_sql(_FOLD.format(folded=_FOLDED if recent else _FOLDED_BEFORE_18))
     for statement in _TABLES.format(**types).split(";"):
         if statement.strip():
             db.execute_sql(statement)
