@@ -8,10 +8,8 @@ A rotation makes a new key on the old one's terms, and revokes the old one or le
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
-import ipaddress
 import json
 import re
 import secrets
@@ -24,7 +22,7 @@ from typing import Any, Literal, NamedTuple, cast
 import structlog
 from peewee import IntegerField, JSONField, ModelDelete, ModelSelect, ModelUpdate, PeeweeException, TextField
 
-from . import audit, clock
+from . import addresses, audit, clock
 from .accounts import Account, tenant_row
 from .base import AccountModel
 from .database import database, is_sqlite, transaction
@@ -172,7 +170,8 @@ def authenticate(key: str, ip: str | None, request_id: str | None, *, now: datet
             found = None
     if found is None or found.status != "active" or _is_over(found.expires_at, now):
         raise Unauthenticated("invalid_api_key", "Invalid or expired API key")
-    if not _is_allowed(ip, _words(found.ip_allowlist)):
+    allowlist = _words(found.ip_allowlist)
+    if allowlist and not addresses.is_within(ip, allowlist):
         raise Forbidden("address_not_allowed", "This API key may not be used from this address.")
     touch(found.key_id, now)
     return Caller(
@@ -203,23 +202,6 @@ def touch(key_id: str, now: datetime) -> None:
 
 def _is_over(expires_at: str | None, now: datetime) -> bool:
     return expires_at is not None and expires_at <= clock.iso(now)
-
-
-@functools.lru_cache(maxsize=1024)
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    return ipaddress.ip_network(text, strict=False)
-
-
-def _is_allowed(ip: str | None, allowlist: Sequence[str]) -> bool:
-    if not allowlist:
-        return True
-    try:
-        address = ipaddress.ip_address(ip or "")
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address  # how a dual-stack socket shows an IPv4 client
-    return any(address in _network(text) for text in allowlist)
 
 
 def permissions(caller: Caller) -> list[str]:
@@ -313,7 +295,7 @@ def revoke(caller: Caller, key_id: str) -> ApiKey:
 
 
 def rotate(caller: Caller, key_id: str, *, overlap_s: int = 0) -> NewKey:
-    """A new key with the name, scopes, roles, allow-list and expiry of this one, which ends now or after the overlap.
+    """A new key with the name, scopes, roles, allow-list and lifetime of this one, which ends now or after the overlap.
 
     Raises NotFound, Conflict unless the key is active, Forbidden if it can do what the caller cannot.
     """
@@ -323,7 +305,8 @@ def rotate(caller: Caller, key_id: str, *, overlap_s: int = 0) -> NewKey:
         if old.status_at(now) != "active":
             raise Conflict("api_key_not_active", "Only an active API key can be rotated. Create a new one.")
         _require_held(caller, old.scopes)
-        terms = {column: getattr(old, column) for column in ("name", "scopes", "roles", "ip_allowlist", "expires_at")}
+        terms = {column: getattr(old, column) for column in ("name", "scopes", "roles", "ip_allowlist")}
+        terms["expires_at"] = _renewed_expiry(old, now)
         new = _insert(old.tenant, caller.actor, now, terms, replaces=old.id)
         if overlap_s:
             end = clock.iso(now + timedelta(seconds=overlap_s))
@@ -369,6 +352,17 @@ def _insert(tenant: Tenant, actor: Actor, now: datetime, terms: dict[str, Any], 
     return NewKey(full_key, row)
 
 
+def _renewed_expiry(row: ApiKey, now: datetime) -> str | None:
+    """When a key made now on this one's terms ends: a key for 90 days is followed by one for 90 days."""
+    if row.expires_at is None:
+        return None
+    lifetime = clock.parse(row.expires_at) - clock.parse(row.created_at)
+    try:
+        return clock.iso(now + lifetime)
+    except OverflowError:
+        return row.expires_at
+
+
 def _moment(text: str) -> datetime:
     try:
         return clock.parse(text)
@@ -403,7 +397,7 @@ def _require_known(scopes: Sequence[str], ip_allowlist: Sequence[str]) -> None:
     ]
     for index, text in enumerate(ip_allowlist):
         try:
-            _network(text)
+            addresses.network(text)
         except ValueError:
             problems.append(Problem(f"/ipAllowlist/{index}", f"Not an address or a range in CIDR notation: {text}"))
     if problems:

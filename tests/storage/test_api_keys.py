@@ -1,5 +1,7 @@
+import contextlib
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from storage import accounts, api_keys, clock
 from storage.api_keys import ApiKey
 from storage.audit import AuditEntry
+from storage.database import connection
 from storage.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from storage.roles import SCOPES, scopes_of
 from storage.tenancy import SYSTEM
@@ -344,8 +347,7 @@ class TestRevoke:
 
 class TestRotate:
     def test_new_key_takes_the_terms_and_the_old_one_ends(self, calling, issue):
-        expires_at = clock.now() + timedelta(days=1)
-        old = issue("test", roles=["analyst"], ip_allowlist=["192.0.2.0/24"], expires_at=expires_at)
+        old = issue("test", roles=["analyst"], ip_allowlist=["192.0.2.0/24"])
 
         new = api_keys.rotate(calling(), old.row.id)
 
@@ -355,6 +357,21 @@ class TestRotate:
         api_keys.authenticate(new.full_key, "192.0.2.1", None)
         with pytest.raises(Unauthenticated):
             api_keys.authenticate(old.full_key, "192.0.2.1", None)
+
+    def test_key_for_ninety_days_is_followed_by_a_key_for_ninety_days(self, calling, issue):
+        old = issue()
+        created_at = clock.now() - timedelta(days=89)
+        old.row.store(created_at=clock.iso(created_at), expires_at=clock.iso(created_at + timedelta(days=90)))
+
+        new = api_keys.rotate(calling(), old.row.id)
+
+        assert clock.parse(new.row.expires_at) - clock.parse(new.row.created_at) == timedelta(days=90)
+
+    def test_key_for_all_time_to_come_keeps_its_end(self, calling, issue):
+        old = issue(expires_at=clock.parse("9999-12-31T00:00:00Z"))
+        old.row.store(created_at="2020-01-01T00:00:00.000Z")
+
+        assert api_keys.rotate(calling(), old.row.id).row.expires_at == "9999-12-31T00:00:00.000Z"
 
     def test_overlap_keeps_the_old_key_for_that_long(self, calling, issue):
         old = issue()
@@ -405,6 +422,19 @@ class TestRotate:
             api_keys.rotate(calling(), new.row.id, overlap_s=60)
 
         assert refusal.value.code == "api_key_not_active"
+
+    def test_key_rotated_by_many_at_once_is_replaced_once(self, calling, issue):
+        owner, old = calling(), issue()
+
+        def rotate(_):
+            with connection(), contextlib.suppress(Conflict):
+                return api_keys.rotate(owner, old.row.id)
+
+        with ThreadPoolExecutor(4) as pool:
+            made = [new for new in pool.map(rotate, range(4)) if new]
+
+        assert len(made) == 1
+        assert api_keys.page(owner, limit=50)[1] == 3
 
     def test_failed_rotation_leaves_the_old_key_and_no_new_one(self, calling, issue, monkeypatch):
         owner, old = calling(), issue()
