@@ -10,12 +10,14 @@ import msgspec
 import yaml
 from connexion import ConnexionMiddleware
 
+from engine import turns
+from engine.agents import ModelConfig
 from engine.jobs import doorbell
 from engine.jobs.worker import Worker
 from handlers import documents
 from storage import database, migrate
 
-from . import contract, logs, models, spine
+from . import contract, logs, spine
 from .openapi31 import to_31
 from .settings import Settings, settings
 
@@ -39,7 +41,14 @@ def prepare(chosen: Settings) -> None:
     if missing:
         raise SchemaOutdated(f"The database lacks {', '.join(missing)}: run `newleaf migrate`")
     doorbell.configure(chosen.database_url, chosen.queue_url)
-    models.configure(chosen)
+    turns.configure(live=_model(chosen.model, chosen), test=_model(chosen.sandbox_model, chosen, is_fixed=True))
+
+
+def _model(name: str, chosen: Settings, *, is_fixed: bool = False) -> ModelConfig:
+    key = chosen.model_api_key.get_secret_value() if chosen.model_api_key else None
+    return ModelConfig.parse(
+        name, base_url=chosen.model_base_url, api_key=key, timeout_s=chosen.model_timeout_s, is_fixed=is_fixed
+    )
 
 
 def create_app(chosen: Settings | None = None, *, with_worker: bool = False) -> ConnexionMiddleware:

@@ -149,9 +149,7 @@ class ArgumentPlan:
                 problems.append(Problem(parameter.name, f"{parameter.name} is required"))
         return problems
 
-    async def _from_body(
-        self, scope: Scope, raw: bytes, media_type: str, arguments: dict[str, Any]
-    ) -> list[Problem]:
+    async def _from_body(self, scope: Scope, raw: bytes, media_type: str, arguments: dict[str, Any]) -> list[Problem]:
         if not raw and header(scope, b"content-type") in (None, "", _JSON):
             return [Problem("", "Request body is required")] if self.body_required else []
         validator = self.media.get(media_type)

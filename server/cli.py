@@ -154,10 +154,10 @@ def key_create(account_id: str, name: str, environment: Any, scopes: str | None,
     try:
         with transaction():
             tenant = accounts.tenant_row(account_id, environment).tenant
-            full, _ = api_keys.create(tenant, SYSTEM, name=name, scopes=granted, roles=[role] if role else [])
+            made = api_keys.issue(tenant, SYSTEM, name=name, scopes=granted, roles=[role] if role else [])
     except NewleafError as error:
         raise click.ClickException(error.message) from None
-    _out(full)
+    _out(made.full_key)
 
 
 @main.group()

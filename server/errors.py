@@ -108,12 +108,12 @@ def answer_for(error: Exception, request_id: str) -> ErrorAnswer:
     if isinstance(error, HTTPException) and error.status_code < 500:
         title = HTTPStatus(error.status_code).phrase
         return ErrorAnswer(
-            error.status_code, {"error": title, "code": _word(title), "requestId": request_id}, dict(error.headers or {})
+            error.status_code,
+            {"error": title, "code": _word(title), "requestId": request_id},
+            dict(error.headers or {}),
         )
     if not isinstance(error, NewleafError):
-        return ErrorAnswer(
-            500, {"error": "Internal server error", "code": "internal_error", "requestId": request_id}
-        )
+        return ErrorAnswer(500, {"error": "Internal server error", "code": "internal_error", "requestId": request_id})
     body: dict[str, Any] = {"error": error.message[:1000], "code": error.code, "requestId": request_id}
     if isinstance(error, Forbidden):
         body |= {"error": "Forbidden", "message": error.message}

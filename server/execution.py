@@ -227,4 +227,3 @@ def _lock_across_processes(owner: str, key: str) -> None:
     number = int.from_bytes(hashlib.sha256(f"{owner}\n{key}".encode()).digest()[:8], "big", signed=True)
     if not database.execute_sql("SELECT pg_try_advisory_xact_lock(%s)", (number,)).fetchone()[0]:
         raise idempotency.in_flight()
-

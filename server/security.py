@@ -57,9 +57,7 @@ def require(caller: Caller, scopes: tuple[str, ...]) -> None:
     """Raises Forbidden, naming the first of these scopes that the caller does not hold."""
     for scope in scopes:
         if scope not in caller.scopes:
-            raise Forbidden(
-                "missing_scope", f"API key does not have the required scope (requires: {scope})."
-            )
+            raise Forbidden("missing_scope", f"API key does not have the required scope (requires: {scope}).")
 
 
 class Gate:
@@ -84,9 +82,7 @@ class Gate:
 
 
 class _Gates(RoutedAPI[Gate]):
-    def __init__(
-        self, *args: Any, operations: dict[str, Operation], limits: RateLimits, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, operations: dict[str, Operation], limits: RateLimits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._by_id = operations
         self._limits = limits
@@ -106,8 +102,6 @@ class GateMiddleware(SecurityMiddleware):
 
     def add_api(self, specification: Any, **kwargs: Any) -> _Gates:
         """Build the gates of a document."""
-        gates = _Gates(
-            specification, next_app=self.app, operations=self._operations, limits=self._limits, **kwargs
-        )
+        gates = _Gates(specification, next_app=self.app, operations=self._operations, limits=self._limits, **kwargs)
         self.apis[gates.base_path].append(gates)
         return gates

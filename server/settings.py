@@ -14,35 +14,40 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="NEWLEAF_", env_file=".env", extra="ignore", frozen=True)
 
-    database_url: str = Field("sqlite:///newleaf.db", description="`sqlite:///file` or `postgresql://…`.")
-    database_pool: int = Field(16, ge=1, le=500, description="PostgreSQL connections per process, at most.")
-    threads: int = Field(12, ge=1, le=400, description="Handlers that run at once in one process.")
+    database_url: str = Field(default="sqlite:///newleaf.db", description="`sqlite:///file` or `postgresql://…`.")
+    database_pool: int = Field(default=16, ge=1, le=500, description="PostgreSQL connections per process, at most.")
+    threads: int = Field(default=12, ge=1, le=400, description="Handlers that run at once in one process.")
     queue_url: str | None = Field(
-        None, description="`redis://` or `valkey://` for the doorbell; beside the database otherwise."
+        default=None, description="`redis://` or `valkey://` for the doorbell; beside the database otherwise."
     )
     limits_url: str | None = Field(
-        None, description="`redis://` or `valkey://` to share rate limits between processes; memory otherwise."
+        default=None, description="`redis://` or `valkey://` to share rate limits between processes; memory otherwise."
     )
-    rate_limits: Literal["on", "off"] = Field("on", description="`off` is for tests and benchmarks only.")
-    limit_global: int = Field(1000, ge=1, description="Requests a minute from one address.")
-    limit_key: int = Field(500, ge=1, description="Requests a minute with one API key.")
-    limit_sync: int = Field(50, ge=1, description="Lead sync requests a minute with one API key.")
-    limit_account: int = Field(2000, ge=1, description="Requests a minute of one account.")
-    body_limit_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="Largest request body, uploads aside.")
-    upload_limit_bytes: int = Field(64 * 1024 * 1024, ge=1024, description="Largest request body of an upload.")
+    rate_limits: Literal["on", "off"] = Field(default="on", description="`off` is for tests and benchmarks only.")
+    limit_global: int = Field(default=1000, ge=1, description="Requests a minute from one address.")
+    limit_key: int = Field(default=500, ge=1, description="Requests a minute with one API key.")
+    limit_sync: int = Field(default=50, ge=1, description="Lead sync requests a minute with one API key.")
+    limit_account: int = Field(default=2000, ge=1, description="Requests a minute of one account.")
+    body_limit_bytes: int = Field(default=2 * 1024 * 1024, ge=1024, description="Largest request body, uploads aside.")
+    upload_limit_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, description="Largest request body of an upload.")
     trusted_proxies: str = Field(
-        "127.0.0.1", description="Addresses whose `X-Forwarded-For` is believed, comma-separated; `*` for any."
+        default="127.0.0.1", description="Addresses whose `X-Forwarded-For` is believed, comma-separated; `*` for any."
     )
-    public_url: str = Field("http://127.0.0.1:8080", description="Where clients reach this server.")
-    secret_key: SecretStr | None = Field(None, description="Encrypts integration credentials at rest.")
-    model: str = Field("scripted", description="Language model of agents that name none: `scripted` or `openai:NAME`.")
-    model_base_url: str | None = Field(None, description="Base URL of an OpenAI-compatible API.")
-    model_api_key: SecretStr | None = Field(None, description="Key for that API.")
-    model_timeout_s: float = Field(30.0, gt=0, le=600, description="Seconds to wait for the language model.")
-    turn_wait_s: float = Field(20.0, ge=0, le=120, description="Seconds a request waits for an agent's turn.")
-    worker_concurrency: int = Field(2, ge=1, le=64, description="Background jobs at once in one worker.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
-    log_format: Literal["json", "console"] = Field("json", description="JSON lines, or lines for people.")
+    model: str = Field(
+        default="scripted",
+        description="Language model of agents that name none: `scripted`, `openai:NAME` or `openai-compatible:NAME`.",
+    )
+    sandbox_model: str = Field(
+        default="scripted", description="The same for the test environment, which otherwise never leaves the machine."
+    )
+    model_base_url: str | None = Field(default=None, description="Base URL of an OpenAI-compatible API.")
+    model_api_key: SecretStr | None = Field(default=None, description="Key for that API.")
+    model_timeout_s: float = Field(default=30.0, gt=0, le=600, description="Seconds to wait for the language model.")
+    worker_concurrency: int = Field(default=2, ge=1, le=64, description="Background jobs at once in one worker.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe line logged."
+    )
+    log_format: Literal["json", "console"] = Field(default="json", description="JSON lines, or lines for people.")
 
 
 @functools.cache

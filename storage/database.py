@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from peewee import Database, DatabaseProxy
-from playhouse.pool import PooledPostgresqlDatabase, PooledSqliteDatabase
+from peewee import DatabaseProxy
+from playhouse.pool import PooledDatabase, PooledPostgresqlDatabase, PooledSqliteDatabase
 
 database = DatabaseProxy()
 
@@ -29,7 +29,7 @@ _sqlite_writer = threading.RLock()
 _local = threading.local()
 
 
-def open_database(url: str, *, pool_size: int = 16) -> Database:
+def open_database(url: str, *, pool_size: int = 16) -> PooledDatabase:
     """A pooled, unopened database for `sqlite:///path` or `postgresql://…`. Raises ValueError for other URLs."""
     scheme = url.partition(":")[0]
     if scheme == "sqlite":
@@ -47,7 +47,7 @@ def open_database(url: str, *, pool_size: int = 16) -> Database:
     raise ValueError(f"Unknown database URL scheme {scheme!r}: use sqlite:///… or postgresql://…")
 
 
-def connect(url: str, *, pool_size: int = 16) -> Database:
+def connect(url: str, *, pool_size: int = 16) -> PooledDatabase:
     """Make `url` the database of this process and return it."""
     opened = open_database(url, pool_size=pool_size)
     database.initialize(opened)
@@ -89,7 +89,8 @@ def transaction(*, repeatable: bool = False) -> Iterator[None]:
     if getattr(_local, "after", None) is not None:
         yield
         return
-    _local.after = after = []
+    after: list[Callable[[], Any]] = []
+    _local.after = after
     try:
         with connection(), _outermost(repeatable):
             yield

@@ -76,14 +76,7 @@ def in_flight() -> Conflict:
 def purge(batch: int = 1000) -> int:
     """Delete answers that are no longer kept, at most `batch` of them; returns how many."""
     old = clock.iso(clock.now() - KEPT_FOR)
-    keys = list(
-        IdempotencyRecord.select(IdempotencyRecord.owner, IdempotencyRecord.key)
-        .where(IdempotencyRecord.created_at < old)
-        .limit(batch)
-        .tuples()
-    )
-    for owner, key in keys:
-        IdempotencyRecord.delete().where(
-            (IdempotencyRecord.owner == owner) & (IdempotencyRecord.key == key)
-        ).execute()
-    return len(keys)
+    rows = list(IdempotencyRecord.select().where(IdempotencyRecord.created_at < old).limit(batch))
+    for row in rows:
+        row.delete_instance()
+    return len(rows)
