@@ -189,3 +189,7 @@ def openapi_lint(as_json: bool) -> None:
     _answer({"problems": problems}, "\n".join(problems) or "The contract keeps the house rules.", as_json)
     if problems:
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

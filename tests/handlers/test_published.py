@@ -1,0 +1,40 @@
+"""The published requests of the contract, as clients that know nothing else send them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.contract_client import ContractClient
+
+
+@pytest.mark.parametrize("phone", ["+1234567890", "+0987654321"])
+def test_published_phones_create_leads_that_keep_their_digits(client: ContractClient, phone: str) -> None:
+    answer = client.post("/api/leads", json={"phone": phone})
+
+    assert answer.status_code == 201
+    assert answer.json()["phone"] == phone
+    assert answer.json()["phoneValid"] is False
+
+
+def test_numbers_in_custom_fields_are_stored_as_their_text(client: ContractClient) -> None:
+    item = {"lead_id": "crm-1", "phone": "+12025550101", "customFields": {"deal_value": 50000}}
+
+    synced = client.post("/api/leads/sync", json={"leads": [item], "source": "crm"}).json()
+
+    lead = client.get(f"/api/leads/{synced['results'][0]['id']}").json()
+    assert lead["customFields"] == {"deal_value": "50000"}
+
+
+def test_list_with_a_limit_alone_is_a_plain_array(client: ContractClient) -> None:
+    client.post("/api/leads", json={"phone": "+12025550101"})
+
+    assert [lead["id"] for lead in client.get("/api/leads", params={"limit": 10}).json()] == [1]
+
+
+def test_list_with_one_filter_is_an_object(client: ContractClient) -> None:
+    client.post("/api/leads", json={"phone": "+12025550101"})
+
+    answer = client.get("/api/leads", params={"statuses": "new"}).json()
+
+    assert answer["total"] == 1
+    assert [lead["id"] for lead in answer["leads"]] == [1]
