@@ -1,6 +1,6 @@
-"""Lead sync: create or update many leads at once as a CRM has them, with three statements instead of hundreds.
+"""Lead sync: create or update many leads at once as a CRM has them, with a handful of statements instead of hundreds.
 
-Each item is decided on in memory, in order, against the leads that one query found for the whole batch; so a later item
+Each item is decided on in memory, in order, against the leads that were found for the whole batch; so a later item
 sees what an earlier one made. Then everything is written at once.
 """
 
@@ -11,12 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from peewee import fn
-
 from . import audit, clock
 from .database import transaction
 from .errors import Conflict, Invalid
-from .leads import Lead, NewLead, build, change, enter, live, locked, move_counter, write
+from .leads import Lead, NewLead, build, change, enter, has_email, has_phone, live, locked, move_counter, write
 from .sync_items import SyncItem, SyncRefusal
 from .tenancy import Actor, Tenant
 
@@ -153,16 +151,23 @@ class _Plan:
 
 
 def _candidates(tenant: Tenant, items: Sequence[SyncItem], *, take: bool) -> list[Lead]:
-    """The leads that an item may mean, oldest first; with `take` nobody else changes them meanwhile."""
+    """The leads that an item may mean, oldest first; with `take` nobody else changes them meanwhile.
+
+    A query for each way to know a lead: of one that joins them SQLite would read the whole table.
+    """
+    external_ids = {item.lead_id for item in items if item.lead_id}
     phones = {item.says["phone"] for item in items if "phone" in item.says}
     emails = {item.says["email"] for item in items if "email" in item.says and item.lead_id is None}
-    either = (
-        Lead.external_id.in_([item.lead_id for item in items if item.lead_id])
-        | Lead.phone.in_(list(phones))
-        | fn.LOWER(Lead.email).in_([fn.LOWER(email) for email in emails])
-    )
-    query = live(tenant).where(either).order_by(Lead.number)
-    return list(locked(query) if take else query)
+    found: dict[int, Lead] = {}
+    for keys, known in (
+        (external_ids, Lead.external_id.in_(list(external_ids))),
+        (phones, has_phone(phones)),
+        (emails, has_email(emails)),
+    ):
+        if keys:
+            query = live(tenant).where(known)
+            found |= {lead.number: lead for lead in (locked(query) if take else query)}
+    return [found[number] for number in sorted(found)]
 
 
 def _audit(tenant: Tenant, actor: Actor, source: str, decided: Sequence[tuple[Verb, Lead] | SyncRefusal]) -> None:

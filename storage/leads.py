@@ -7,13 +7,15 @@ enter by the tenant's counter row, then take rows in the order of their numbers:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar
 
 from peewee import (
+    SQL,
     BooleanField,
+    Expression,
     IntegerField,
     IntegrityError,
     JSONField,
@@ -136,7 +138,7 @@ def get(tenant: Tenant, number: int) -> Lead:
 
 def find_by_phone(tenant: Tenant, phone: str) -> Lead | None:
     """The lead with this phone, given in E.164; None if nobody has it."""
-    return live(tenant).where(Lead.phone == phone).first() if phone else None
+    return live(tenant).where(has_phone([phone])).first() if phone else None
 
 
 def find_by_external_id(tenant: Tenant, external_id: str) -> Lead | None:
@@ -147,8 +149,20 @@ def find_by_external_id(tenant: Tenant, external_id: str) -> Lead | None:
 
 def find_by_email(tenant: Tenant, email: str) -> Lead | None:
     """The lead with this address in any case, the oldest where several have it; None if nobody has it."""
-    same = fn.LOWER(Lead.email) == fn.LOWER(email)
-    return live(tenant).where(same).order_by(Lead.number).first() if email else None
+    same = live(tenant).where(has_email([email])) if email else ()
+    return min(same, key=lambda lead: lead.number, default=None)
+
+
+def has_phone(phones: Collection[str]) -> Expression:
+    """The condition that a lead's phone is one of these; in the words of the unique index, or SQLite passes it by."""
+    condition: Expression = Lead.phone.in_(list(phones)) & (Lead.phone != SQL("''"))
+    return condition
+
+
+def has_email(emails: Collection[str]) -> Expression:
+    """The condition that a lead's email is one of these in any case."""
+    condition: Expression = fn.LOWER(Lead.email).in_([fn.LOWER(email) for email in emails])
+    return condition
 
 
 def build(tenant: Tenant, new: NewLead, moment: str) -> Lead:
@@ -354,12 +368,12 @@ def _not_found() -> NotFound:
 
 def _require_free(tenant: Tenant, lead: Lead) -> None:
     """Raise Conflict if another lead has this one's phone or external id, with the other's number in `details`."""
-    for column, value, refusal in (
-        (Lead.phone, lead.phone, _duplicate_phone),
-        (Lead.external_id, lead.external_id, _duplicate_external_id),
+    for value, has_it, refusal in (
+        (lead.phone, has_phone([lead.phone]), _duplicate_phone),
+        (lead.external_id, Lead.external_id == lead.external_id, _duplicate_external_id),
     ):
         if value:
-            others = live(tenant, Lead.number).where(column == value, Lead.number != lead.number)
+            others = live(tenant, Lead.number).where(has_it, Lead.number != lead.number)
             if number := others.scalar():
                 raise refusal(str(number))
 

@@ -118,6 +118,25 @@ class TestFind:
 
         assert find(tenant, "") is None
 
+    @pytest.mark.parametrize(
+        ("condition", "index"),
+        [
+            (leads.has_phone(["+12025550142"]), "uq_lead_phone"),
+            (leads.has_phone([f"+1202555{number:04}" for number in range(100)]), "uq_lead_phone"),
+            (leads.has_email(["ada@example.com"]), "ix_lead_email"),
+            (Lead.external_id.in_(["1", "2"]), "uq_lead_external_id"),
+        ],
+        ids=["phone", "phones", "email", "external ids"],
+    )
+    def test_sqlite_looks_into_the_index_and_not_through_all_leads(self, engine, database, tenant, condition, index):
+        if engine != "sqlite":
+            pytest.skip("PostgreSQL plans by its statistics")
+        sql, parameters = leads.live(tenant).where(condition).sql()
+
+        plan = database.execute_sql(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
+
+        assert [f"{index} (tenant_id=? AND " in step[-1] for step in plan] == [True]
+
 
 class TestUpdate:
     def test_only_what_is_named_changes(self, tenant, actor, make_lead):
