@@ -51,9 +51,10 @@ def delete_agent(id_: str, user: Caller) -> dict[str, bool]:
     return {"success": True}
 
 
-def list_agent_templates() -> list[dict[str, str]]:
-    """All ready-made agents."""
-    return agent_configs.templates()
+def list_agent_templates(user: Caller) -> Page:  # noqa: ARG001 (every account has the same ones)
+    """All ready-made agents, in one page."""
+    templates = agent_configs.templates()
+    return Page(templates, len(templates))
 
 
 def apply_agent_template(user: Caller, body: dict[str, Any]) -> dict[str, Any]:

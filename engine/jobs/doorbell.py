@@ -110,6 +110,12 @@ def wait(timeout_s: float) -> str | None:
             _rung_here.wait(min(left, _POLL_S))
 
 
+def leave() -> None:
+    """Close the connections that this thread has waited on, before it ends."""
+    if _storage is not None:
+        _storage.close()
+
+
 def wake() -> None:
     """Make a `wait` of this process look again at once."""
     _rung_here.set()

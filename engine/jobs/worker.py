@@ -25,6 +25,7 @@ SWEEP_S = 1.0
 HOUSEKEEPING_S = 600.0
 DONE_KEPT_FOR = timedelta(days=7)
 _PAUSE_S = 1.0  # after an error of the database or the queue
+_LONGEST_WAIT_S = 0.5  # of an idle thread, so that it notices a stop
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.005, 0.1  # how often `settle` looks at a row that somebody else works on
 
 _log = structlog.get_logger(__name__)
@@ -146,22 +147,24 @@ class Worker:
     def _listen(self) -> None:
         while not self._stopping.is_set():
             try:
-                lane = doorbell.wait(self._sweep_s)
+                lane = doorbell.wait(_LONGEST_WAIT_S)
             except Exception as error:  # the queue is away: the sweep goes on without it
                 _log.warning("doorbell_failed", error=repr(error))
                 self._stopping.wait(_PAUSE_S)
                 continue
             while lane is not None and not self._stopping.is_set():
                 try:
-                    self._lanes.put(lane, timeout=self._sweep_s)
+                    self._lanes.put(lane, timeout=_LONGEST_WAIT_S)
                     lane = None
                 except queue.Full:
                     continue
+        doorbell.leave()
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
             try:
-                lane = self._lanes.get(timeout=max(0.01, self._next_sweep - time.monotonic()))
+                until_sweep_s = self._next_sweep - time.monotonic()
+                lane = self._lanes.get(timeout=min(max(0.01, until_sweep_s), _LONGEST_WAIT_S))
             except queue.Empty:
                 lane = None
             try:

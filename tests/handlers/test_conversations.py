@@ -1,0 +1,155 @@
+"""Conversations over HTTP; the client holds every answer against the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def agent(client):
+    template = client.post("/api/agent-config/apply-template", json={"templateId": "sales-qualifier"}).json()
+    return client.post("/api/agent-config", json=template).json()
+
+
+@pytest.fixture
+def lead(client):
+    return client.post("/api/leads", json={"phone": "+1234567890", "name": "Ada"}).json()
+
+
+@pytest.fixture
+def start(client, agent, lead):
+    return lambda **body: client.post(
+        "/api/conversations/start", json={"leadId": lead["id"], "channel": "whatsapp", **body}
+    )
+
+
+@pytest.fixture
+def conversation(start):
+    return start().json()
+
+
+def path(conversation, part=""):
+    return f"/api/conversations/{conversation['_id']}{part}"
+
+
+def test_started_conversation_holds_the_agents_first_message(start, agent, client):
+    answer = start()
+
+    conversation = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["Location"] == path(conversation)
+    assert (conversation["leadId"], conversation["agentConfigId"]) == ("1", agent["_id"])
+    assert [message["role"] for message in conversation["messages"]] == ["agent"]
+    assert client.get("/api/leads/1").json()["status"] == "contacted"
+
+
+def test_lead_may_be_named_by_text(start):
+    assert start(leadId="1").status_code == 201
+
+
+@pytest.mark.parametrize("lead_id", [999, "999", "4294967296"])
+def test_unknown_lead_is_not_found(start, lead_id):
+    assert start(leadId=lead_id).status_code == 404
+
+
+def test_second_start_is_refused_with_the_first_ones_id(start, conversation):
+    refusal = start()
+
+    assert refusal.status_code == 409
+    assert (refusal.json()["code"], refusal.json()["details"]) == ("conversation_active", conversation["_id"])
+
+
+def test_repeated_start_with_one_key_is_one_conversation(client, agent, lead):
+    def start():
+        body = {"leadId": lead["id"], "channel": "whatsapp"}
+        return client.post("/api/conversations/start", json=body, headers={"Idempotency-Key": "once"})
+
+    first, second = start(), start()
+
+    assert second.json() == first.json()
+    assert second.headers["Idempotent-Replayed"] == "true"
+
+
+def test_blocked_start_names_the_rule(client, agent, start):
+    refusal = start(channel="email")
+
+    assert refusal.status_code == 422
+    assert refusal.json()["details"] == "no_email"
+
+
+def test_qualifying_talk_ends_with_a_qualified_lead(client, conversation):
+    for text in ("We lose leads over night", "8 people and about $5000", "in May", "ada@example.com"):
+        conversation = client.post(path(conversation, "/simulate-reply"), json={"message": text}).json()
+
+    assert conversation["status"] == "completed"
+    assert conversation["qualificationResult"]["qualified"] is True
+    assert client.get("/api/leads/1").json()["status"] == "qualified"
+    assert client.get(path(conversation)).json()["messageCount"] == 9
+
+
+def test_live_key_cannot_simulate(party, client, conversation):
+    with party.client("live") as live:
+        refusal = live.post(path(conversation, "/simulate-reply"), json={"message": "Hi"})
+
+    assert refusal.status_code in (404, 409)
+
+
+def test_person_takes_over_and_gives_back(client, conversation):
+    sent = client.post(path(conversation, "/send"), json={"message": "Grace here."}).json()
+    silent = client.post(path(conversation, "/simulate-reply"), json={"message": "Hello?"}).json()
+    given_back = client.patch(path(conversation, "/status"), json={"status": "active"})
+
+    assert sent["status"] == "handed_off"
+    assert [message["role"] for message in silent["messages"]] == ["agent", "human", "lead"]
+    assert given_back.status_code == 200
+
+
+def test_status_change_honours_if_match(client, conversation):
+    tag = client.get(path(conversation)).headers["ETag"]
+    client.post(path(conversation, "/send"), json={"message": "Grace here."})
+
+    stale = client.patch(path(conversation, "/status"), json={"status": "completed"}, headers={"If-Match": tag})
+
+    assert stale.status_code == 412
+
+
+def test_ended_conversation_is_final(client, conversation):
+    client.patch(path(conversation, "/status"), json={"status": "completed"})
+
+    assert client.patch(path(conversation, "/status"), json={"status": "active"}).status_code == 409
+    assert client.post(path(conversation, "/send"), json={"message": "Hi"}).status_code == 409
+    assert client.post(path(conversation, "/simulate-reply"), json={"message": "Hi"}).status_code == 409
+
+
+def test_list_is_a_plain_array_with_filters(client, conversation):
+    everything = client.get("/api/conversations")
+    found = client.get("/api/conversations", params={"search": "1234567", "leadId": 1})
+    ended = client.get("/api/conversations", params={"status": "completed"})
+
+    assert [[each["_id"] for each in answer.json()] for answer in (everything, found)] == [[conversation["_id"]]] * 2
+    assert everything.headers["X-Total-Count"] == "1"
+    assert ended.json() == []
+
+
+def test_messages_come_in_pages(client, conversation):
+    client.post(path(conversation, "/simulate-reply"), json={"message": "Hi"})
+
+    first = client.get(path(conversation, "/messages"), params={"limit": 2})
+    second = client.get(first.links["next"]["url"])
+
+    assert [message["role"] for message in first.json() + second.json()] == ["agent", "lead", "agent"]
+    newest = client.get(path(conversation, "/messages"), params={"order": "desc", "limit": 1}).json()
+    assert newest == second.json()
+
+
+def test_foreign_conversation_does_not_exist(make_party, conversation):
+    with make_party("Other").client() as stranger:
+        answers = [
+            stranger.get(path(conversation)),
+            stranger.get(path(conversation, "/messages")),
+            stranger.post(path(conversation, "/send"), json={"message": "Hi"}),
+            stranger.post(path(conversation, "/simulate-reply"), json={"message": "Hi"}),
+            stranger.patch(path(conversation, "/status"), json={"status": "dropped"}),
+        ]
+
+    assert [answer.status_code for answer in answers] == [404] * 5
