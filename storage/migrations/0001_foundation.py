@@ -267,10 +267,18 @@ _FOLDED = "casefold(value COLLATE pg_unicode_fast)"
 _FOLDED_BEFORE_18 = "lower(value)"
 
 _SQLITE_TYPES = {
-    "pk": "INTEGER PRIMARY KEY AUTOINCREMENT", "json": "TEXT", "blob": "BLOB", "bool": "INTEGER", "bytewise": ""
+    "pk": "INTEGER PRIMARY KEY AUTOINCREMENT",
+    "json": "TEXT",
+    "blob": "BLOB",
+    "bool": "INTEGER",
+    "bytewise": "",
 }
 _POSTGRESQL_TYPES = {
-    "pk": "BIGSERIAL PRIMARY KEY", "json": "JSONB", "blob": "BYTEA", "bool": "BOOLEAN", "bytewise": ' COLLATE "C"'
+    "pk": "BIGSERIAL PRIMARY KEY",
+    "json": "JSONB",
+    "blob": "BYTEA",
+    "bool": "BOOLEAN",
+    "bytewise": ' COLLATE "C"',
 }
 
 
