@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import JOIN, BigIntegerField, Expression, IntegerField, JSONField, ModelSelect, TextField, fn
+from peewee import JOIN, SQL, BigIntegerField, Expression, IntegerField, JSONField, ModelSelect, TextField, fn
 
 from . import clock
 from .base import TenantModel
@@ -22,6 +22,7 @@ from .tenancy import Tenant
 
 LISTED_MESSAGES = 50
 MOST_MESSAGES = 10_000  # of one conversation in one answer
+_ACTIVE = SQL("'active'")  # a literal, as in the index that holds active conversations only
 
 
 class Conversation(TenantModel):
@@ -103,7 +104,7 @@ def _found(conversation: Conversation | None) -> Conversation:
 
 def active_of(tenant: Tenant, lead_number: int, channel: str) -> Conversation | None:
     """The active conversation of this lead on this channel; there is at most one."""
-    found: Conversation | None = _of_lead(tenant, lead_number, channel).where(Conversation.status == "active").first()
+    found: Conversation | None = _of_lead(tenant, lead_number, channel).where(Conversation.status == _ACTIVE).first()
     return found
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from peewee import BigAutoField, Expression, IntegerField, JSONField, ModelSelect, ModelUpdate, TextField, fn
+from peewee import SQL, BigAutoField, Expression, IntegerField, JSONField, ModelSelect, ModelUpdate, TextField, fn
 
 from . import clock
 from .base import Row
@@ -28,6 +28,10 @@ FIRST_DELAY_S = 2.0
 LONGEST_DELAY_S = 3600.0
 
 State = Literal["pending", "claimed", "done", "failed"]
+
+# Literals, not parameters: the indexes hold unfinished rows only, and are used only where the statement says the same.
+_PENDING = SQL("'pending'")
+_UNFINISHED = [_PENDING, SQL("'claimed'")]
 
 
 class OutboxRow(Row):
@@ -124,7 +128,7 @@ def _due(now: datetime, lane: str | None) -> ModelSelect[OutboxRow]:
     earlier = OutboxRow.alias("earlier")
     blocked = fn.EXISTS(
         earlier.select(earlier.id).where(
-            (earlier.lane == OutboxRow.lane) & (earlier.id < OutboxRow.id) & earlier.state.in_(["pending", "claimed"])
+            (earlier.lane == OutboxRow.lane) & (earlier.id < OutboxRow.id) & earlier.state.in_(_UNFINISHED)
         )
     )
     due = OutboxRow.select().where(_claimable(OutboxRow, now) & ~blocked)
@@ -134,9 +138,9 @@ def _due(now: datetime, lane: str | None) -> ModelSelect[OutboxRow]:
 def _claimable(row: Any, now: datetime) -> Expression:
     moment = clock.iso(now)
     claimable: Expression = (
-        row.state.in_(["pending", "claimed"])
+        row.state.in_(_UNFINISHED)
         & (row.available_at <= moment)
-        & ((row.state == "pending") | (row.lease_until <= moment))
+        & ((row.state == _PENDING) | (row.lease_until <= moment))
     )
     return claimable
 
@@ -199,7 +203,7 @@ def is_finished(row_id: int) -> bool:
 
 def lane_moves_at(lane: str) -> str | None:
     """When the first unfinished row of this lane is or was due; None for an idle lane."""
-    unfinished = (OutboxRow.lane == lane) & OutboxRow.state.in_(["pending", "claimed"])
+    unfinished = (OutboxRow.lane == lane) & OutboxRow.state.in_(_UNFINISHED)
     with connection():
         row = OutboxRow.select(OutboxRow.available_at).where(unfinished).order_by(OutboxRow.id).first()
     return None if row is None else str(row.available_at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,7 +12,7 @@ from engine import compliance, conversations, inbound
 from engine.jobs import worker
 from storage import conversations as rows
 from storage import database, leads
-from storage.errors import Blocked, Conflict, NotFound
+from storage.errors import Blocked, Conflict, NewleafError, NotFound
 from storage.inbox import InboundEvent
 from storage.tenancy import Actor
 
@@ -207,3 +209,35 @@ class TestOptOut:
         assert leads.get(tenant, lead.number).opted_out == []
         assert taken.conversation.oid != ended.oid
         assert said(taken.conversation.oid) == ["START", "re: START"]
+
+
+def test_everything_at_once_neither_deadlocks_nor_loses_count(tenant, make_lead, make_conversation, model, said):
+    lead = make_lead(email="ada@example.com")
+    oids = [make_conversation(lead).oid, make_conversation(lead, "email").oid]
+    steps = itertools.cycle(["hi", "send", "hi", "handed_off", "STOP", "active", "start", "work", "START", "completed"])
+    plan = [(step, oids[number % 2], number) for number, step in zip(range(80), steps, strict=False)]
+
+    def act(entry):
+        step, oid, number = entry
+        with contextlib.suppress(NewleafError):
+            match step:
+                case "send":
+                    conversations.send(tenant, oid, "Grace here.", actor=ACTOR)
+                case "handed_off" | "active" | "completed":
+                    conversations.change_status(tenant, oid, step, actor=ACTOR)
+                case "start":
+                    conversations.start(tenant, lead.number, "whatsapp", actor=ACTOR)
+                case "work":
+                    worker.work_lane(oid)
+                case text:
+                    inbound.receive(tenant, "whatsapp", f"wamid.{number}", lead.number, text)
+
+    together(act, plan)
+
+    made = list(rows.Conversation.of(tenant))
+    for conversation in made:
+        assert [message.seq for message in rows.messages(tenant, conversation)] == list(
+            range(1, conversation.message_count + 1)
+        )
+    active = [conversation.channel for conversation in made if conversation.status == "active"]
+    assert len(active) == len(set(active))
