@@ -14,7 +14,7 @@ from engine.agents.types import DEFAULT_HANDOFF_MESSAGE, DEFAULT_LANGUAGE
 from storage import agents, audit, conversations, leads
 from storage.agents import AgentConfig
 from storage.database import transaction
-from storage.errors import Conflict, Invalid, NotFound, Problem
+from storage.errors import Blocked, Conflict, NotFound, Problem
 from storage.tenancy import SYSTEM, Actor, Tenant
 
 COLUMNS = {
@@ -53,7 +53,7 @@ _GUARDRAILS: dict[str, Any] = {
 
 
 def create(tenant: Tenant, body: Mapping[str, Any], *, actor: Actor) -> AgentConfig:
-    """Store a new agent; what is missing gets its default. Raises Invalid (stages), NotFound (knowledge base)."""
+    """Store a new agent; what is missing gets its default. Raises Blocked (stages), NotFound (knowledge base)."""
     with transaction():
         agent = agents.add(tenant, _values(body))
         audit.record(tenant, actor, "agent_config.created", agent.oid, {"name": agent.name})
@@ -76,7 +76,7 @@ def _values(body: Mapping[str, Any]) -> dict[str, Any]:
 def update(tenant: Tenant, oid: str, body: Mapping[str, Any], *, actor: Actor) -> AgentConfig:
     """Change what the body names and count the version up; guardrails merge, the rest is replaced.
 
-    Raises NotFound, Invalid (stages), Conflict for an active agent without name, system prompt or goal.
+    Raises NotFound, Blocked (stages), Conflict for an active agent without name, system prompt or goal.
     """
     with transaction():
         agent = agents.lock(tenant, oid)
@@ -137,7 +137,7 @@ def from_template(template_id: str) -> dict[str, Any]:
 
 
 def _columns(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that a body names, stages in script order and complete. Raises Invalid, NotFound."""
+    """The columns that a body names, stages in script order and complete. Raises Blocked, NotFound."""
     given = {column: body[member] for member, column in COLUMNS.items() if member in body}
     if given.get("knowledge_base_ids"):
         raise NotFound("knowledge_base_not_found", "Knowledge base not found")
@@ -147,11 +147,11 @@ def _columns(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _script(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Stages with ids and all members, in order. Raises Invalid where moves or ids make no graph."""
+    """Stages with ids and all members, in order. Raises Blocked where moves or ids make no graph."""
     named = _with_ids(stages)
     problems = [Problem(path, message) for path, message in graph.problems(named)]
     if problems:
-        raise Invalid("invalid_stages", problems[0].message, problems=problems)
+        raise Blocked("invalid_stages", problems[0].message, problems=problems)
     complete = [_complete_stage(index, stage) for index, stage in enumerate(named)]
     return sorted(complete, key=lambda stage: int(stage["order"]))
 

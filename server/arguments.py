@@ -97,6 +97,12 @@ class ArgumentPlan:
             for media_type, content in body.get("content", {}).items()
         }
 
+    @property
+    def names(self) -> set[str]:
+        """What a handler must accept."""
+        names = {parameter.argument for parameter in [*self.by_query.values(), *self.by_path]}
+        return names | {"body"} if self.media else names
+
     async def read(self, scope: Scope, receive: Receive) -> dict[str, Any]:
         """The handler's arguments. Raises Invalid with all problems, TooLarge, UnsupportedMediaType."""
         arguments: dict[str, Any] = {}

@@ -6,6 +6,7 @@ A write and the stored answer to its `Idempotency-Key` commit together, so a cra
 from __future__ import annotations
 
 import hashlib
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from storage.errors import Stale
 from storage.idempotency import Stored
 
 from .arguments import ArgumentPlan
-from .contract import Operation
+from .contract import ContractError, Operation
 from .requests import RequestState, header, state
 from .seal import AnswerSeal
 
@@ -38,6 +39,7 @@ _in_flight: set[tuple[str, str]] = set()
 _in_flight_lock = threading.Lock()
 
 Handler = Callable[..., Any]
+Outcome = tuple[Stored, Callable[[], Any] | None]  # an answer, and what makes it complete after the commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Execution:
     ) -> None:
         self.operation = operation
         self.handler = handler
+        self.takes_user = _accepts(operation, handler, plan)
         self.plan = plan
         self.threads = threads
         self.read_one: Handler | None = None  # reads the object that If-Match speaks of
@@ -88,7 +91,7 @@ class Execution:
         """Read the arguments, run the handler, send what it answers."""
         request_state = state(scope)
         arguments = await self.plan.read(scope, receive)
-        if request_state.caller is not None:
+        if self.takes_user:
             arguments["user"] = request_state.caller
         request = Request(
             request_state,
@@ -107,13 +110,23 @@ class Execution:
     def _run(self, request: Request) -> Stored:
         if self.is_service:
             return self._finish(request, self.handler(**request.arguments))
-        with connection():
-            if request.idempotency_key is None:
-                return self._attempt(request)
-            with _claim(request.owner, request.idempotency_key):
-                return self._attempt(request)
+        if request.idempotency_key is None:
+            return self._complete(request)
+        with _claim(request.owner, request.idempotency_key):
+            return self._complete(request)
 
-    def _attempt(self, request: Request) -> Stored:
+    def _complete(self, request: Request) -> Stored:
+        """Run it, then what it left to do after the commit, for which no connection is held."""
+        with connection():
+            answer, then = self._attempt(request)
+        if then is not None:
+            answer = Stored(answer.status, answer.headers, _encode(then()))
+            if request.idempotency_key is not None:
+                with transaction():
+                    self._remember(request, answer)
+        return answer
+
+    def _attempt(self, request: Request) -> Outcome:
         """Run it, again where PostgreSQL asks for that because two transactions met."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -123,25 +136,20 @@ class Execution:
                     raise
         raise AssertionError("unreachable")
 
-    def _once(self, request: Request) -> Stored:
+    def _once(self, request: Request) -> Outcome:
         if not self.has_effect and request.idempotency_key is None:
-            return self._finish(request, self.handler(**request.arguments))
+            return self._finish(request, self.handler(**request.arguments)), None
         with transaction(repeatable=request.if_match is not None):
             if request.idempotency_key is not None:
                 earlier = self._replay(request, request.idempotency_key)
                 if earlier is not None:
-                    return earlier
+                    return earlier, None
             if request.if_match is not None and self.read_one is not None:
                 self._check_unchanged(request, request.if_match)
             result = self.handler(**request.arguments)
             answer = self._finish(request, result)
             self._remember(request, answer)
-        if isinstance(result, Answer) and result.then is not None:
-            answer = Stored(answer.status, answer.headers, _encode(result.then()))
-            if request.idempotency_key is not None:
-                with transaction():
-                    self._remember(request, answer)
-        return answer
+        return answer, result.then if isinstance(result, Answer) else None
 
     def _hash(self, request: Request) -> str:
         parts = (self.operation.id, request.target, request.query, request.state.body_hash)
@@ -183,6 +191,16 @@ class Execution:
         if self.has_etag and isinstance(result, Mapping):
             answer.headers["ETag"] = etag(result)
         return answer
+
+
+def _accepts(operation: Operation, handler: Handler, plan: ArgumentPlan) -> bool:
+    """Whether the handler wants the caller. Raises ContractError unless it takes what the contract gives it."""
+    taken = inspect.signature(handler).parameters
+    wanted = {name for name, parameter in taken.items() if parameter.default is parameter.empty}
+    surprising = (plan.names - taken.keys()) | (wanted - plan.names - {"user"})
+    if surprising or ("user" in wanted and operation.is_public):
+        raise ContractError(f"{operation.id} of the contract and its handler differ in {', '.join(sorted(surprising))}")
+    return "user" in taken
 
 
 def _json(status: int, headers: dict[str, str], body: Any) -> Stored:

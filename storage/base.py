@@ -30,7 +30,7 @@ class Row(Model):
     def store(self, **values: Any) -> None:
         """Write these columns of this very row, which somebody was allowed to read before."""
         columns = {self._meta.fields[name]: value for name, value in values.items()}
-        key = self._meta.primary_key
+        key: Any = self._meta.primary_key
         ModelUpdate(type(self), columns).where(key == getattr(self, key.name)).execute()
         for name, value in values.items():
             setattr(self, name, value)

@@ -182,6 +182,8 @@ CREATE TABLE conversation (
 CREATE UNIQUE INDEX uq_conversation_oid ON conversation (oid);
 CREATE UNIQUE INDEX uq_conversation_active ON conversation (tenant_id, lead_number, channel) WHERE status = 'active';
 CREATE INDEX ix_conversation_created ON conversation (tenant_id, created_at, oid);
+CREATE INDEX ix_conversation_lead ON conversation (tenant_id, lead_number, id);
+CREATE INDEX ix_conversation_status ON conversation (tenant_id, status, created_at, oid);
 CREATE INDEX ix_conversation_agent ON conversation (tenant_id, agent_config_id);
 CREATE TABLE message (
     id {pk},
