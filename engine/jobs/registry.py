@@ -22,7 +22,7 @@ MAX_ATTEMPTS = 8
 LEASE_S = 60.0
 
 # Where kinds are declared: a worker process imports these, whatever else it has loaded.
-MODULES = ("engine.turns", "engine.delivery")
+MODULES = ("engine.turns", "engine.delivery", "engine.lead_import")
 
 
 class Retry(Exception):
