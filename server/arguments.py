@@ -76,6 +76,7 @@ def _query(scope: Scope) -> dict[str, list[str]]:
     except ValueError:
         raise Malformed("malformed_query", "The query string is malformed") from None
     for name, value in pairs:
+        bodies.refuse_unstorable(name)
         bodies.refuse_unstorable(value)
         values.setdefault(name, []).append(value)
     return values

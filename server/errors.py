@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import structlog
@@ -35,6 +36,8 @@ from .requests import header, state
 _log = structlog.get_logger("newleaf.errors")
 _encode = msgspec.json.Encoder().encode
 _MAX_ERRORS = 100
+_MAX_INSTANCE = 160  # characters of the path; escaped they are at most 1,920, mostly as many
+_PATH_CHARACTERS = "/:@!$&'()*+,;=~"  # what may stand in a path unescaped, beside letters, digits, "-", "." and "_"
 
 STATUS: dict[type[NewleafError], int] = {
     Invalid: 400,
@@ -145,8 +148,7 @@ async def send_error(answer: ErrorAnswer, scope: Scope, send: Send) -> None:
     accept = header(scope, b"accept") or ""
     if "application/problem+json" in accept:
         media_type = b"application/problem+json"
-        raw = scope.get("raw_path") or b"/"
-        body = _encode(_as_problem(answer, raw.decode("latin-1")[:2000]))
+        body = _encode(_as_problem(answer, quote(scope["path"][:_MAX_INSTANCE], safe=_PATH_CHARACTERS)))
     else:
         media_type, body = b"application/json", _encode(answer.body)
     headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]

@@ -1,7 +1,8 @@
 """Rate limits: sliding 60-second windows in up to four tiers, kept by the `limits` library.
 
-A request is tested against all its tiers before any of them counts it, so one that is refused uses up nothing. When
-the shared storage does not answer, requests are served and counted in memory.
+A request is tested against all its tiers before any of them counts it, so one that is refused uses up nothing; only
+where processes race for the last place of a shared tier may the loser have been counted in another. When the shared
+storage does not answer, requests are served and counted in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
-from starlette.types import ASGIApp, Receive, Scope, Send
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from storage.tenancy import Caller
 
@@ -28,6 +31,7 @@ from .settings import Settings
 
 _log = structlog.get_logger("newleaf.limits")
 _WINDOW_S = 60
+_PAUSE_S = 5  # so long is a shared storage left alone that did not answer: asking it delays every request
 _UNLIMITED = 2_147_483_647
 
 
@@ -65,7 +69,7 @@ class Limiter(Protocol):
     """Counts requests against tiers."""
 
     async def admit(self, charges: Sequence[Charge], *, count: bool = True) -> Standing:
-        """The tightest standing after counting (or only testing) a request. Raises RateLimited, with nothing counted."""
+        """The tightest standing after counting (or only testing) a request. Raises RateLimited."""
 
 
 class Unlimited:
@@ -83,17 +87,21 @@ class WindowLimiter:
         self._memory = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared = SlidingWindowCounterRateLimiter(storage) if storage is not None else None
         self._is_down = False
+        self._asked_again_at = 0.0
 
     async def admit(self, charges: Sequence[Charge], *, count: bool = True) -> Standing:
-        """The tightest standing after counting (or only testing) a request. Raises RateLimited, with nothing counted."""
-        if self._shared is not None:
+        """The tightest standing after counting (or only testing) a request. Raises RateLimited."""
+        if self._shared is not None and time.monotonic() >= self._asked_again_at:
             try:
                 standing = await self._admit(self._shared, charges, count)
             except StorageError as error:
                 if not self._is_down:
                     _log.error("shared rate limits are down, counting in memory", error=str(error.storage_error))
                 self._is_down = True
+                self._asked_again_at = time.monotonic() + _PAUSE_S
             else:
+                if self._is_down:
+                    _log.info("shared rate limits are back")
                 self._is_down = False
                 return standing
         return await self._admit(self._memory, charges, count)
@@ -103,14 +111,18 @@ class WindowLimiter:
     ) -> Standing:
         for tier, whose in charges:
             if not await windows.test(tier.item, tier.name, whose):
-                standing = await self._standing(windows, tier, whose)
-                spent = Standing(standing.limit, 0, standing.reset_s)
-                raise RateLimited(tier.message, max(standing.reset_s, 1), spent.headers())
+                raise await self._refusal(windows, tier, whose)
         if count:
             for tier, whose in charges:
-                await windows.hit(tier.item, tier.name, whose)
+                if not await windows.hit(tier.item, tier.name, whose):
+                    raise await self._refusal(windows, tier, whose)
         standings = [await self._standing(windows, tier, whose) for tier, whose in charges]
         return min(standings, key=lambda standing: standing.remaining)
+
+    async def _refusal(self, windows: SlidingWindowCounterRateLimiter, tier: Tier, whose: str) -> RateLimited:
+        standing = await self._standing(windows, tier, whose)
+        spent = Standing(standing.limit, 0, max(standing.reset_s, 1))
+        return RateLimited(tier.message, spent.reset_s, spent.headers())
 
     @staticmethod
     async def _standing(windows: SlidingWindowCounterRateLimiter, tier: Tier, whose: str) -> Standing:
@@ -160,7 +172,12 @@ def _limiter(settings: Settings) -> Limiter:
     address = settings.limits_url.partition("://")[2]
     secure = "s" if settings.limits_url.startswith(("rediss:", "valkeys:")) else ""
     storage = RedisStorage(
-        f"async+redis{secure}://{address}", implementation="redispy", wrap_exceptions=True, socket_timeout=1
+        f"async+redis{secure}://{address}",
+        implementation="redispy",
+        wrap_exceptions=True,
+        socket_timeout=1,
+        socket_connect_timeout=1,
+        retry=Retry(NoBackoff(), 1),  # type: ignore[arg-type]
     )
     return WindowLimiter(storage)
 
@@ -183,9 +200,19 @@ class AddressLimitMiddleware:
         request = state(scope)
         charge = [(self.limits.address, request.address)]
         request.headers |= (await self.limits.limiter.admit(charge, count=False)).headers()
-        try:
-            await self.app(scope, receive, send)
-        finally:
+
+        async def count_once() -> None:
             if not request.counted:
+                request.counted = True
                 with contextlib.suppress(RateLimited):  # filled up meanwhile: there is nothing left to count
-                    await self.limits.limiter.admit(charge)
+                    request.headers |= (await self.limits.limiter.admit(charge)).headers()
+
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await count_once()
+            await send(message)
+
+        try:
+            await self.app(scope, receive, counting)
+        finally:
+            await count_once()

@@ -7,11 +7,11 @@ The texts name what is wrong and never repeat a value, which may be a secret. A 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema_rs
 
-from storage.errors import Problem
+from storage.errors import Malformed, Problem
 
 _TYPES = {
     "string": "a string",
@@ -25,6 +25,14 @@ _TYPES = {
 # A schema's own text speaks of a value that is absent or of another form; one that is merely too much gets the bound.
 _OWN_TEXT = {"type", "enum", "pattern", "format", "minLength", "minimum", "maximum", "anyOf", "oneOf"}
 _WEIGHTS = {"type": 100, "enum": 10, "pattern": 10}
+
+
+class _Found(NamedTuple):
+    """Something wrong at a path; `is_own` where the schema has words of its own for it."""
+
+    path: list[str | int]
+    text: str
+    is_own: bool = False
 
 
 def to_json_schema(schema: Any) -> Any:
@@ -63,17 +71,22 @@ class Validator:
         self._compiled = jsonschema_rs.Draft4Validator(to_json_schema(schema), validate_formats=True)
 
     def problems(self, value: Any, prefix: Sequence[str | int] = ()) -> list[Problem]:
-        """Everything wrong with this value, with JSON pointers below `prefix`."""
+        """Everything wrong with this value, with JSON pointers below `prefix`.
+
+        Where a schema has its own words for a value, nothing else is said of that value. Raises Malformed for one that
+        is nested too deeply to be looked through.
+        """
         if self._compiled.is_valid(value):
             return []
-        found = [
-            Problem(pointer([*prefix, *path]), text)
-            for error in self._compiled.iter_errors(value)
-            for path, text in self._tell(error)
-        ]
-        return list(dict.fromkeys(found))
+        try:
+            found = [each for error in self._compiled.iter_errors(value) for each in self._tell(error)]
+        except ValueError:
+            raise Malformed("malformed_json", "Malformed JSON: it is nested too deeply") from None
+        own = [each.path for each in found if each.is_own]
+        told = [each for each in found if each.is_own or each.path not in own]
+        return list(dict.fromkeys(Problem(pointer([*prefix, *each.path]), each.text) for each in told))
 
-    def _tell(self, error: Any) -> Iterator[tuple[list[str | int], str]]:
+    def _tell(self, error: Any) -> Iterator[_Found]:
         path = list(error.instance_path)
         kind = error.kind.name
         details = error.kind.as_dict()
@@ -81,18 +94,18 @@ class Validator:
         if kind == "required":
             missing = details["property"]
             own = node.get("properties", {}).get(missing, {}).get("x-error-message")
-            yield [*path, missing], own or f"{missing} is required"
+            yield _Found([*path, missing], own or f"{missing} is required", own is not None)
         elif kind == "additionalProperties":
             for unexpected in details["unexpected"]:
-                yield [*path, unexpected], f"Unknown property {unexpected[:100]}"
+                yield _Found([*path, unexpected], f"Unknown property {unexpected[:100]}")
         elif kind in _OWN_TEXT and "x-error-message" in node:
-            yield path, node["x-error-message"]
+            yield _Found(path, node["x-error-message"], is_own=True)
         elif kind in ("anyOf", "oneOf") and error.kind.context:
             best = min(error.kind.context, key=lambda branch: self._weight(branch, len(path)))
             for cause in best:
                 yield from self._tell(cause)
         else:
-            yield path, self._text(kind, details, node, _label(path, self.name))
+            yield _Found(path, self._text(kind, details, node, _label(path, self.name)))
 
     @staticmethod
     def _weight(branch: Sequence[Any], depth: int) -> int:

@@ -80,7 +80,7 @@ class Application(RoutedMiddleware[_Executions]):
         return None
 
 
-async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     """What follows the application: nothing, every routed request has ended before."""
 
 
@@ -104,4 +104,6 @@ def build(document: Json, settings: Settings, lifespan: Lifespan | None) -> Conn
         pythonic_params=True,
     )
     app.add_api(document)
+    # Left alone Connexion builds at the first request, and a server that cannot work would start and answer 500.
+    app.app, app.middleware_stack = app._build_middleware_stack()
     return app
