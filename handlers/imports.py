@@ -9,7 +9,7 @@ from typing import Any
 from engine import lead_import
 from engine.imports import CsvSource, Preview, open_csv, open_text
 from storage import imports
-from storage.errors import Invalid, Problem, TooLarge
+from storage.errors import TooLarge
 from storage.imports import ImportBatch, Order
 from storage.tenancy import Caller
 
@@ -32,23 +32,17 @@ def preview_upload(user: Caller, body: dict[str, Any]) -> Body:
 
 def confirm_upload(user: Caller, body: dict[str, Any]) -> Body | Answer:
     """What became of the rows, or 202 where the file is long. Raises Invalid, NotFound and Conflict (the upload)."""
-    content, upload_oid = body.get("content"), body.get("uploadId")
-    if content is None and upload_oid is None:
-        message = "content and mapping are required"
-        raise Invalid("validation_failed", message, problems=[Problem("/content", message)])
-    if content is not None and upload_oid is not None:
-        message = "Send either content or uploadId, not both"
-        raise Invalid("validation_failed", message, problems=[Problem("/uploadId", message)])
+    upload_oid = body.get("uploadId")
     order = Order(
         mapping=body["mapping"],
         tags=body.get("tags", ()),
-        on_duplicate=body.get("onDuplicate", "skip" if upload_oid is None else "update"),
+        on_duplicate=body.get("onDuplicate", "update" if upload_oid else "skip"),
         region=user.default_region,
     )
-    if upload_oid is None:
-        batch = lead_import.confirm_content(user.tenant, str(content), order, user.actor)
-    else:
+    if upload_oid:
         batch = lead_import.confirm_upload(user.tenant, upload_oid, order, user.actor)
+    else:
+        batch = lead_import.confirm_content(user.tenant, body["content"], order, user.actor)
     if batch.status == "completed":
         return {"total": batch.total, **_counts(batch)}
     return Answer(_job(batch), 202, f"/api/leads/imports/{batch.oid}")
