@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope
 
 from storage.errors import Malformed, TooLarge
 
-from .requests import header
+from .requests import header, state
 
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")  # a NUL or half of a surrogate pair, escaped
 
@@ -129,7 +129,7 @@ def parse_json(body: bytes) -> Any:
 
 
 async def parse_multipart(scope: Scope, body: bytes) -> dict[str, Any]:
-    """Fields and files of a multipart body; a file is an UploadFile. Raises Malformed."""
+    """Fields and files of a multipart body; a file is an UploadFile, open until the request ends. Raises Malformed."""
 
     async def stream() -> AsyncIterator[bytes]:
         yield body
@@ -138,6 +138,7 @@ async def parse_multipart(scope: Scope, body: bytes) -> dict[str, Any]:
         form = await MultiPartParser(Headers(scope=scope), stream(), max_files=1, max_fields=20).parse()  # type: ignore[arg-type]
     except (MultiPartException, KeyError, UnicodeDecodeError, ValueError):
         raise Malformed("malformed_multipart", "Malformed multipart body") from None
+    state(scope).files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
         refuse_unstorable(name)

@@ -89,6 +89,13 @@ class Execution:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the arguments, run the handler, send what it answers."""
+        try:
+            await self._serve(scope, receive, send)
+        finally:
+            for file in state(scope).files:
+                await file.close()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_state = state(scope)
         arguments = await self.plan.read(scope, receive)
         if self.takes_user:

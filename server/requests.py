@@ -7,6 +7,7 @@ import secrets
 import time
 from dataclasses import dataclass, field
 
+from starlette.datastructures import UploadFile
 from starlette.types import Scope
 
 from storage.tenancy import Caller
@@ -27,6 +28,7 @@ class RequestState:
     headers: dict[str, str] = field(default_factory=dict)  # go onto the answer, whoever gives it
     counted: bool = False  # against the address's limit
     body_hash: str = ""
+    files: list[UploadFile] = field(default_factory=list)  # of a multipart body, to be closed with the request
 
 
 def header(scope: Scope, name: bytes) -> str | None:
