@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-import yaml
 from connexion import ConnexionMiddleware
 
 from engine import turns
@@ -29,7 +28,7 @@ class SchemaOutdated(Exception):
 def publish(document: contract.Json) -> None:
     """Give the service handlers the contract in each form that it is served in."""
     documents.publish("openapi.json", "application/json", msgspec.json.encode(document))
-    documents.publish("openapi.yaml", "application/yaml", yaml.safe_dump(document, sort_keys=False).encode())
+    documents.publish("openapi.yaml", "application/yaml", contract.to_yaml(document).encode())
     documents.publish("openapi-3.1.json", "application/json", msgspec.json.encode(to_31(document)))
 
 

@@ -32,7 +32,7 @@ class ContractError(Exception):
     """The document cannot be bundled: a file, a fragment or a unique name is missing."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the one in C is ten times as fast
     """YAML in which a date stays the string that it is in JSON."""
 
 
@@ -147,6 +147,11 @@ def operations(spec: Json) -> Iterator[Operation]:
             if method in item:
                 parameters = item.get("parameters", []) + item[method].get("parameters", [])
                 yield Operation(method, path, {**item[method], "parameters": parameters})
+
+
+def to_yaml(document: Json) -> str:
+    """The document as YAML, its members in their order."""
+    return str(yaml.dump(document, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False))
 
 
 def dereference(spec: Json, node: Any) -> Any:

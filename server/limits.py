@@ -16,9 +16,10 @@ from typing import Protocol
 
 import structlog
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -71,9 +72,15 @@ class Limiter(Protocol):
     async def admit(self, charges: Sequence[Charge], *, count: bool = True) -> Standing:
         """The tightest standing after counting (or only testing) a request. Raises RateLimited."""
 
+    async def close(self) -> None:
+        """Let go of the storage."""
+
 
 class Unlimited:
     """Lets everything pass, for tests and benchmarks of something else."""
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
     async def admit(self, charges: Sequence[Charge], *, count: bool = True) -> Standing:  # noqa: ARG002
         """A standing that nothing changes."""
@@ -83,9 +90,10 @@ class Unlimited:
 class WindowLimiter:
     """Sliding windows in a shared storage, with windows in memory for when it does not answer."""
 
-    def __init__(self, storage: Storage | None = None) -> None:
+    def __init__(self, pool: ConnectionPool | None = None) -> None:
+        self._pool = pool
         self._memory = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._shared = SlidingWindowCounterRateLimiter(storage) if storage is not None else None
+        self._shared = None if pool is None else SlidingWindowCounterRateLimiter(_storage(pool))
         self._is_down = False
         self._asked_again_at = 0.0
 
@@ -105,6 +113,11 @@ class WindowLimiter:
                 self._is_down = False
                 return standing
         return await self._admit(self._memory, charges, count)
+
+    async def close(self) -> None:
+        """Close the connections to the shared storage."""
+        if self._pool is not None:
+            await self._pool.aclose()
 
     async def _admit(
         self, windows: SlidingWindowCounterRateLimiter, charges: Sequence[Charge], count: bool
@@ -163,6 +176,20 @@ class RateLimits:
             request.counted = True
         request.headers |= standing.headers()
 
+    async def close(self) -> None:
+        """Let go of the storage that holds the windows."""
+        await self.limiter.close()
+
+
+def _storage(pool: ConnectionPool) -> RedisStorage:
+    # The pool knows the address; the URI only says what it speaks.
+    return RedisStorage(
+        "async+redis://",
+        implementation="redispy",
+        wrap_exceptions=True,
+        connection_pool=pool,  # type: ignore[arg-type]
+    )
+
 
 def _limiter(settings: Settings) -> Limiter:
     if settings.rate_limits == "off":
@@ -171,15 +198,10 @@ def _limiter(settings: Settings) -> Limiter:
         return WindowLimiter()
     address = settings.limits_url.partition("://")[2]
     secure = "s" if settings.limits_url.startswith(("rediss:", "valkeys:")) else ""
-    storage = RedisStorage(
-        f"async+redis{secure}://{address}",
-        implementation="redispy",
-        wrap_exceptions=True,
-        socket_timeout=1,
-        socket_connect_timeout=1,
-        retry=Retry(NoBackoff(), 1),  # type: ignore[arg-type]
+    pool = ConnectionPool.from_url(
+        f"redis{secure}://{address}", socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 1)
     )
-    return WindowLimiter(storage)
+    return WindowLimiter(pool)
 
 
 class AddressLimitMiddleware:

@@ -5,6 +5,8 @@ access log → errors → address limit → docs → routing → gate (key, limi
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -84,14 +86,23 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     """What follows the application: nothing, every routed request has ended before."""
 
 
-def build(document: Json, settings: Settings, lifespan: Lifespan | None) -> ConnexionMiddleware:
+def build(document: Json, settings: Settings, lifespan: Lifespan) -> ConnexionMiddleware:
     """The ASGI application that serves this document."""
     application = Application(document, settings)
     limits = RateLimits(settings)
+
+    @asynccontextmanager
+    async def alive(app: Any) -> AsyncIterator[None]:
+        async with lifespan(app):
+            try:
+                yield
+            finally:
+                await limits.close()
+
     app = ConnexionMiddleware(
         application,
         import_name="server",
-        lifespan=lifespan,
+        lifespan=alive,
         middlewares=[
             AccessMiddleware,
             ErrorMiddleware,

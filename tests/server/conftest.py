@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 import structlog
+from connexion.spec import OpenAPISpecification
 
-from server import logs
+from server import app, logs
+from server.contract import document
 from server.settings import Settings
 from storage import accounts
 from storage import database as storage_database
@@ -43,9 +45,17 @@ def send(party: Party, client: ContractClient) -> Callable[..., RawAnswer]:
     return sender
 
 
+@pytest.fixture(scope="session")
+def rendered() -> None:
+    """The contract, rendered once for all servers of this process."""
+    app.publish(document())
+
+
 @pytest.fixture
-def serve(engine: str, tmp_path: Any) -> Iterator[Callable[..., str]]:
+def serve(engine: str, rendered: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """Serves the app in a thread of this process, over the empty database, with these settings; gives the base URL."""
+    monkeypatch.setattr(app, "publish", lambda _: None)
+    monkeypatch.setattr(OpenAPISpecification, "_validate_spec", lambda *_: None)  # for seconds, and always the same
     with contextlib.ExitStack() as servers:
 
         def start(**settings: Any) -> str:
