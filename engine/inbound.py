@@ -46,10 +46,10 @@ def simulate(tenant: Tenant, conversation_oid: str, text: str) -> Changed:
 
     Rings nobody: the caller works the lane. Raises NotFound, and Conflict in live or once the conversation has ended.
     """
-    if tenant.environment != "test":
-        raise Conflict("live_environment", "Replies can be simulated in the test environment only. Use a test key.")
     with transaction():
         lead_number = conversations.get(tenant, conversation_oid).lead_number
+        if tenant.environment != "test":
+            raise Conflict("live_environment", "Replies can be simulated in the test environment only. Use a test key.")
         lead = conversations.lock_lead(tenant, lead_number)
         conversation = conversations.lock(tenant, conversation_oid)
         require_open(conversation)

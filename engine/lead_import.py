@@ -33,7 +33,7 @@ from engine.jobs import doorbell
 from engine.jobs.registry import Task, job
 from storage import clock, imports, lead_import, outbox
 from storage.database import after_commit, connection, transaction
-from storage.errors import Invalid
+from storage.errors import Blocked
 from storage.imports import ImportBatch, Order, RefusedRow
 from storage.lead_import import ImportRow
 from storage.leads import LeadChanges
@@ -57,13 +57,13 @@ ReadRow = LeadRow | RowError
 
 
 def preview(source: Open) -> Preview:
-    """What a file holds. Raises Invalid: it cannot be read, or is too wide."""
+    """What a file holds. Raises Blocked: it cannot be read, or is too wide."""
     with _as_invalid():
         return look_at(_opened(source))
 
 
 def confirm_content(tenant: Tenant, content: str, order: Order, actor: Actor) -> ImportBatch:
-    """Import a text: a completed batch, or a queued one where it is long. Raises Invalid."""
+    """Import a text: a completed batch, or a queued one where it is long. Raises Blocked."""
 
     def keep() -> int:
         step = imports.PIECE_BYTES // 4  # characters: UTF-8 has up to four bytes for each
@@ -74,7 +74,7 @@ def confirm_content(tenant: Tenant, content: str, order: Order, actor: Actor) ->
 
 
 def confirm_upload(tenant: Tenant, upload_oid: str, order: Order, actor: Actor) -> ImportBatch:
-    """Import an upload: a completed batch, or a queued one where it is long. Raises Invalid, NotFound, Conflict."""
+    """Import an upload: a completed batch, or a queued one where it is long. Raises Blocked, NotFound, Conflict."""
     with transaction():
         upload = imports.hold_upload(tenant, upload_oid)
         batch = _confirm(tenant, partial(_open_upload, tenant, upload.id), order, actor, lambda: upload.id)
@@ -88,7 +88,7 @@ def import_file(
 ) -> ImportBatch:
     """Import a file from disk in this process, in the same memory however long it is; `progress` learns of each chunk.
 
-    Each chunk is one transaction. Raises Invalid before anything is imported. Whatever else is raised leaves a failed
+    Each chunk is one transaction. Raises Blocked before anything is imported. Whatever else is raised leaves a failed
     batch of the chunks before it, to be undone or imported over.
     """
     source = partial(open_file, path)
@@ -321,4 +321,4 @@ def _as_invalid() -> Iterator[None]:
     try:
         yield
     except (CsvError, MappingError) as error:
-        raise Invalid("invalid_csv", str(error)) from error
+        raise Blocked("invalid_csv", str(error)) from error

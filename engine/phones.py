@@ -59,7 +59,7 @@ def normalize(raw: str, region: str | None = None) -> Phone:
     text = _plain(raw)
     text = _expand_scientific(text)
     dialled = _EXTENSION.sub("", _URI_PARAMETER.sub("", text))
-    text = dialled if len(digits(dialled)) >= MIN_DIGITS else text  # what looks like an extension was most of the number
+    text = dialled if len(digits(dialled)) >= MIN_DIGITS else text  # else it was no extension but most of the number
     country = region.upper() if region else None
     for reading in _readings(text, country):
         if e164 := _valid_e164(reading, country):

@@ -25,6 +25,7 @@ from .schemas import Validator
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 _JSON = "application/json"
+_NUL = b"\\u0000"
 _MULTIPART = "multipart/form-data"
 
 
@@ -76,8 +77,6 @@ def _query(scope: Scope) -> dict[str, list[str]]:
     except ValueError:
         raise Malformed("malformed_query", "The query string is malformed") from None
     for name, value in pairs:
-        bodies.refuse_unstorable(name)
-        bodies.refuse_unstorable(value)
         values.setdefault(name, []).append(value)
     return values
 
@@ -171,4 +170,7 @@ class ArgumentPlan:
         if not raw:
             return [Problem("", "Request body is required")] if self.body_required else []
         arguments["body"] = bodies.parse_json(raw)
-        return validator.problems(arguments["body"])
+        problems = validator.problems(arguments["body"])
+        if not problems and _NUL in raw:
+            bodies.refuse_nul(arguments["body"])
+        return problems

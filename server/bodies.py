@@ -18,11 +18,11 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Receive, Scope
 
-from storage.errors import Malformed, TooLarge
+from storage.errors import Blocked, Malformed, TooLarge
 
 from .requests import header, state
 
-_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")  # a NUL or half of a surrogate pair, escaped
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def content_type(scope: Scope) -> tuple[str, str | None]:
@@ -96,14 +96,19 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(item)
 
 
-def refuse_unstorable(text: str) -> None:
-    """Raises Malformed for text that no database keeps: NUL, or half of a surrogate pair."""
-    if "\0" in text:
-        raise Malformed("malformed_text", "Text must not contain NUL characters")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Malformed("malformed_text", "Text must be valid Unicode: a surrogate stands alone") from None
+def refuse_nul(value: Any) -> None:
+    """Raises Blocked for a NUL in any text of a value, names of members included, which no schema can bound."""
+    for text in _strings(value):
+        if "\0" in text:
+            raise Blocked("unstorable_text", "Text must not contain NUL characters, nor must names")
+
+
+def _refuse_lone_surrogates(value: Any) -> None:
+    for text in _strings(value):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Malformed("malformed_text", "Text must be valid Unicode: a surrogate stands alone") from None
 
 
 def parse_json(body: bytes) -> Any:
@@ -112,9 +117,8 @@ def parse_json(body: bytes) -> Any:
         value = json.loads(
             body.decode(), parse_constant=_refuse_constant, parse_float=_number, object_pairs_hook=_unique
         )
-        if _SUSPECT.search(body):
-            for text in _strings(value):
-                refuse_unstorable(text)
+        if _SURROGATE.search(body):
+            _refuse_lone_surrogates(value)
     except UnicodeDecodeError:
         raise Malformed("malformed_json", "Malformed JSON: not valid UTF-8") from None
     except json.JSONDecodeError as error:
@@ -141,9 +145,6 @@ async def parse_multipart(scope: Scope, body: bytes) -> dict[str, Any]:
     state(scope).files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
-        refuse_unstorable(name)
-        if not isinstance(value, UploadFile):
-            refuse_unstorable(value)
         if name in fields:
             raise Malformed("malformed_multipart", "A field occurs twice")
         fields[name] = value

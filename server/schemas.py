@@ -24,7 +24,7 @@ _TYPES = {
 }
 # A schema's own text speaks of a value that is absent or of another form; one that is merely too much gets the bound.
 _OWN_TEXT = {"type", "enum", "pattern", "format", "minLength", "minimum", "maximum", "anyOf", "oneOf"}
-_WEIGHTS = {"type": 100, "enum": 10, "pattern": 10}
+_ANOTHER_TYPE = 10**9  # how far a value is from a schema whose type it has not
 
 
 class _Found(NamedTuple):
@@ -60,6 +60,24 @@ def _label(path: Sequence[str | int], name: str) -> str:
         return name
     trailing = path[len(path) - list(reversed(path)).index(words[-1]) :]
     return words[-1] + "".join(f"[{index}]" for index in trailing)
+
+
+def _is_unknown_word(cause: Any, depth: int, member: str) -> bool:
+    below = list(cause.instance_path)[depth:]
+    return below == [member] and cause.kind.name in ("enum", "pattern") and isinstance(cause.instance, str)
+
+
+def _distance(schema: dict[str, Any], causes: Sequence[Any], depth: int) -> int:
+    """How far a value is from one of several schemas: what its first members say counts most, its type most of all."""
+    members = list(schema.get("properties", ()))
+    distance = 0
+    for cause in causes:
+        below = list(cause.instance_path)[depth:] or [cause.kind.as_dict().get("property")]
+        if below[0] in members:
+            distance += 100 ** (len(members) - members.index(below[0]))
+        else:
+            distance += _ANOTHER_TYPE if cause.kind.name == "type" else 1
+    return distance
 
 
 class Validator:
@@ -101,24 +119,29 @@ class Validator:
         elif kind in _OWN_TEXT and "x-error-message" in node:
             yield _Found(path, node["x-error-message"], is_own=True)
         elif kind in ("anyOf", "oneOf") and error.kind.context:
-            best = min(error.kind.context, key=lambda branch: self._weight(branch, len(path)))
-            for cause in best:
-                yield from self._tell(cause)
+            branches = self._node(error.schema_path)
+            yield from self._tell_nearest(error, list(zip(branches, error.kind.context, strict=True)), path)
         else:
             yield _Found(path, self._text(kind, details, node, _label(path, self.name)))
 
-    @staticmethod
-    def _weight(branch: Sequence[Any], depth: int) -> int:
-        """How far a value is from one of several schemas: a wrong type at its root weighs most, a wrong kind next."""
-        return sum(
-            _WEIGHTS.get(error.kind.name, 1) * (10 if len(error.instance_path) == depth else 1) for error in branch
-        )
+    def _tell_nearest(
+        self, error: Any, branches: list[tuple[dict[str, Any], Sequence[Any]]], path: list[str | int]
+    ) -> Iterator[_Found]:
+        """The problems with the schema that the value comes nearest to; a word that none of them knows is named."""
+        depth = len(path)
+        for member in error.instance if isinstance(error.instance, dict) else ():
+            if all(any(_is_unknown_word(cause, depth, member) for cause in causes) for _, causes in branches):
+                yield _Found([*path, member], f"Unknown {member}: {error.instance[member][:100]}")
+                return
+        _, nearest = min(branches, key=lambda branch: _distance(branch[0], branch[1], depth))
+        for cause in nearest:
+            yield from self._tell(cause)
 
-    def _node(self, path: Sequence[str | int]) -> dict[str, Any]:
+    def _node(self, path: Sequence[str | int]) -> Any:
         node: Any = self.schema
         for part in path:
             node = node[part]
-        return node if isinstance(node, dict) else {}
+        return node
 
     @staticmethod
     def _text(kind: str, details: dict[str, Any], node: dict[str, Any], label: str) -> str:

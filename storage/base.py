@@ -23,7 +23,7 @@ from .tenancy import Tenant
 class Row(Model):
     """A table of newleaf; names of tables are the snake_case of the class, of indexes given by hand."""
 
-    class Meta:
+    class Meta:  # noqa: D106 (Peewee's own way)
         database = database
         legacy_table_names = False
 

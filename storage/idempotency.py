@@ -25,7 +25,7 @@ class IdempotencyRecord(Row):
     body = BlobField()
     created_at = TextField()
 
-    class Meta:
+    class Meta:  # noqa: D106 (Peewee's own way)
         primary_key = CompositeKey("owner", "key")
 
 
@@ -43,9 +43,7 @@ def replay(owner: str, key: str, request_hash: str) -> Stored | None:
 
     Raises Blocked where the key was used with another request.
     """
-    row = IdempotencyRecord.get_or_none(
-        (IdempotencyRecord.owner == owner) & (IdempotencyRecord.key == key)
-    )
+    row = IdempotencyRecord.get_or_none((IdempotencyRecord.owner == owner) & (IdempotencyRecord.key == key))
     if row is None or clock.parse(row.created_at) < clock.now() - KEPT_FOR:
         return None
     if row.request_hash != request_hash:

@@ -25,7 +25,7 @@ from peewee import SQL, NodeList, Value, fn
 
 from . import clock
 from .database import is_sqlite
-from .errors import Invalid, Problem
+from .errors import Blocked, Invalid, Problem
 from .lead_text import custom_text, holds_folded
 from .leads import Lead
 
@@ -59,13 +59,12 @@ def matching(filters: Mapping[str, Any], *, path: str = "/filters") -> Condition
     """The condition that a filter of the contract's shape stands for; no conditions at all hold for every lead.
 
     path: where the filter stands in the request, as a JSON pointer. Raises Invalid with all problems: unknown field,
-    operator that does not fit it, value of the wrong type, too many conditions, groups nested too deep.
+    operator that does not fit it, value of the wrong type, groups nested too deep; Blocked for too many conditions.
     """
     problems: list[_Refusal] = []
     if sum(1 for _ in _conditions(filters)) > MAX_CONDITIONS:
-        problems.append(_Refusal("filter_too_large", path, f"A filter has at most {MAX_CONDITIONS} conditions"))
-    else:
-        condition = _group(filters, path, 0, problems)
+        raise Blocked("filter_too_large", f"A filter has at most {MAX_CONDITIONS} conditions")
+    condition = _group(filters, path, 0, problems)
     if problems:
         first = problems[0]
         raise Invalid(first.code, first.message, problems=[Problem(each.path, each.message) for each in problems])
@@ -177,7 +176,9 @@ def _read_time(value: Any) -> str:
     if isinstance(value, str) and _TIME.fullmatch(value):
         try:
             return clock.iso(clock.parse(value.upper()))
-        except (ValueError, OverflowError):
+        except OverflowError:  # its offset leads out of the calendar; what it says without is near enough
+            return clock.iso(clock.parse(value[:19]))
+        except ValueError:
             pass
     raise ValueError("must be a date or a date-time in ISO 8601")
 

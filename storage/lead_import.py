@@ -13,7 +13,7 @@ from typing import Any
 
 from . import clock
 from .database import transaction
-from .errors import Conflict, Invalid
+from .errors import Blocked, Conflict
 from .imports import ImportBatch, Outcome, RefusedRow
 from .lead_bulk import write
 from .leads import (
@@ -84,7 +84,7 @@ class _Plan:
             else:
                 self._update(lead, item.says)
                 outcome.updated += 1
-        except (Conflict, Invalid) as error:
+        except (Blocked, Conflict) as error:
             outcome.refused.append(RefusedRow(item.row, error.message))
 
     def carry_out(self) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from . import audit, clock
 from .database import transaction
-from .errors import Conflict, Invalid
+from .errors import Blocked, Conflict
 from .leads import Lead, NewLead, build, change, enter, has_email, has_phone, live, locked, move_counter, write
 from .sync_items import SyncItem, SyncRefusal
 from .tenancy import Actor, Tenant
@@ -88,7 +88,7 @@ class _Plan:
             if lead is None:
                 return "created", self._create(item)
             return ("updated" if self._update(lead, item) else "unchanged"), lead
-        except (Conflict, Invalid) as error:
+        except (Blocked, Conflict) as error:
             return SyncRefusal(item.index, item.lead_id, error.code, error.message)
 
     def carry_out(self) -> None:

@@ -30,7 +30,7 @@ from peewee import (
 from . import audit, clock, lead_text
 from .base import Row, TenantModel
 from .database import is_sqlite, transaction
-from .errors import Conflict, Invalid, NotFound, Problem
+from .errors import Blocked, Conflict, NotFound, Problem
 from .tenancy import Actor, Tenant
 
 RESTORABLE_FOR = timedelta(days=30)
@@ -166,7 +166,7 @@ def has_email(emails: Collection[str]) -> Expression:
 
 
 def build(tenant: Tenant, new: NewLead, moment: str) -> Lead:
-    """A lead that is not stored yet and has no number. Raises Invalid: too many tags or custom fields."""
+    """A lead that is not stored yet and has no number. Raises Blocked: too many tags or custom fields."""
     lead = Lead(
         tenant_id=tenant.id, number=0, import_batch_id=new.import_batch_id, created_at=moment, updated_at=moment
     )
@@ -192,7 +192,7 @@ def build(tenant: Tenant, new: NewLead, moment: str) -> Lead:
 def change(lead: Lead, changes: LeadChanges, moment: str) -> list[str]:
     """Make the lead in memory what `changes` says and name the columns that differ now; none, and nothing happened.
 
-    Raises Invalid (too many tags or custom fields) before anything is changed.
+    Raises Blocked (too many tags or custom fields) before anything is changed.
     """
     wanted: dict[str, Any] = dict(changes)
     if "name" in changes:
@@ -213,7 +213,7 @@ def change(lead: Lead, changes: LeadChanges, moment: str) -> list[str]:
 
 
 def create(tenant: Tenant, new: NewLead, actor: Actor) -> Lead:
-    """Store a new lead. Raises Conflict (phone or external id is another lead's), NotFound (agent), Invalid."""
+    """Store a new lead. Raises Conflict (phone or external id is another lead's), NotFound (agent), Blocked."""
     moment = clock.stamp()
     lead = build(tenant, new, moment)
     with transaction():
@@ -227,7 +227,7 @@ def create(tenant: Tenant, new: NewLead, actor: Actor) -> Lead:
 
 
 def update(tenant: Tenant, number: int, changes: LeadChanges, actor: Actor, *, action: str = "lead.updated") -> Lead:
-    """Change a lead and return it; where nothing differs nothing is written. Raises NotFound, Conflict, Invalid."""
+    """Change a lead and return it; where nothing differs nothing is written. Raises NotFound, Conflict, Blocked."""
     with transaction():
         if "phone" in changes or "external_id" in changes:
             enter(tenant)
@@ -413,8 +413,8 @@ def _merged_fields(present: Mapping[str, str], fields: Mapping[str, Any]) -> dic
     return merged
 
 
-def _too_much(code: str, path: str, message: str) -> Invalid:
-    return Invalid(code, message, problems=[Problem(path, message)])
+def _too_much(code: str, path: str, message: str) -> Blocked:
+    return Blocked(code, message, problems=[Problem(path, message)])
 
 
 def _derive(lead: Lead) -> None:

@@ -6,6 +6,7 @@ wheel, or taken from NEWLEAF_TEST_POSTGRES_URL: a database whose tables may be e
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -68,6 +69,16 @@ def connected(engine: str) -> Iterator[Any]:
 
 
 @pytest.fixture
+def sqlite_tenant(tmp_path: Any) -> Iterator[Tenant]:
+    """A tenant in SQLite whatever the engine under test: for what SQLite alone tells, such as the plan of a query."""
+    opened = database.connect(f"sqlite:///{tmp_path}/plans.db")
+    migrate.upgrade()
+    with database.connection():
+        yield accounts.tenant_row(accounts.create("Example").id, "live").tenant
+    opened.close_all()
+
+
+@pytest.fixture
 def tenant(database: Any) -> Tenant:
     return accounts.tenant_row(accounts.create("Example").id, "live").tenant
 
@@ -107,16 +118,29 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(serve_on: Callable[[str], Served]) -> Served:
     """`newleaf serve` in a process of its own, without rate limits, over a database that lives as long as the session."""
-    if ENGINE == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('served')}/newleaf.db"
-    else:
-        url = own_database(request.getfixturevalue("postgres_url"), "newleaf_served")
-    migrated(url)
-    environment = {"NEWLEAF_DATABASE_URL": url, "NEWLEAF_RATE_LIMITS": "off", "NEWLEAF_LOG_LEVEL": "error"}
-    with ServerProcess(environment, cwd=tmp_path_factory.mktemp("cwd")) as server:
-        yield Served(server.base_url, url)
+    return serve_on(ENGINE)
+
+
+@pytest.fixture(scope="session")
+def serve_on(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Served]]:
+    """Starts such a server on the engine that is named."""
+    with contextlib.ExitStack() as running:
+
+        def start(engine: str) -> Served:
+            if engine == "sqlite":
+                url = f"sqlite:///{tmp_path_factory.mktemp('served')}/newleaf.db"
+            else:
+                url = own_database(request.getfixturevalue("postgres_url"), "newleaf_served")
+            migrated(url)
+            environment = {"NEWLEAF_DATABASE_URL": url, "NEWLEAF_RATE_LIMITS": "off", "NEWLEAF_LOG_LEVEL": "error"}
+            server = running.enter_context(ServerProcess(environment, cwd=tmp_path_factory.mktemp("cwd")))
+            return Served(server.base_url, url)
+
+        yield start
 
 
 def migrated(url: str) -> None:

@@ -1,6 +1,7 @@
 """Schemathesis over the running server: all checks, all phases, every operation, 0 failures.
 
-FUZZ_EXAMPLES and FUZZ_SECONDS size it: by default the edition that is part of every run, `tox -e fuzz` the long one.
+By default it is the edition that is part of every run; `tox -e fuzz` sizes the long one with
+FUZZ_EXAMPLES (generated cases per operation), FUZZ_SEQUENCES (walks along links), FUZZ_PHASES and FUZZ_SEED.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from server.contract import document, operations
-from tests.conftest import Party, Served
+from storage import accounts, database
+from tests.conftest import ENGINE, Party, Served
 
 HERE = Path(__file__).parent / "fuzz"
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "3")
-SECONDS = os.environ.get("FUZZ_SECONDS")
+SEQUENCES = os.environ.get("FUZZ_SEQUENCES", "40")
+PHASES = os.environ.get("FUZZ_PHASES", "examples,coverage,fuzzing,stateful")
 SEED = os.environ.get("FUZZ_SEED", "20260101")
-PHASES = "examples,coverage,fuzzing,stateful"
 
 
 def _run(served: Served, party: Party, folder: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
@@ -34,29 +39,44 @@ def _run(served: Served, party: Party, folder: Path) -> tuple[subprocess.Complet
         "FUZZ_ACCOUNT": party.account_id,
         "FUZZ_REACHED": str(reached),
     }
-    command = [sys.executable, "-m", "schemathesis.cli", f"--config-file={HERE / 'schemathesis.toml'}", "run"]
-    command += [f"{served.base_url}/openapi.json", "--checks=all", f"--phases={PHASES}", f"--max-examples={EXAMPLES}"]
+    sizes = {"fuzzing": EXAMPLES, "stateful": SEQUENCES}
+    config = folder / "schemathesis.toml"
+    config.write_text(
+        (HERE / "schemathesis.toml").read_text()
+        + "".join(f"\n[phases.{phase}.generation]\nmax-examples = {size}\n" for phase, size in sizes.items())
+    )
+    command = [sys.executable, "-m", "schemathesis.cli", f"--config-file={config}", "run"]
+    command += [f"{served.base_url}/openapi.json", "--checks=all", f"--phases={PHASES}"]
     command += [f"--seed={SEED}", "--continue-on-failure", "--no-color"]
-    command += [f"--max-time={SECONDS}"] if SECONDS else []
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False), reached
 
 
+@pytest.mark.parametrize("engine_name", os.environ.get("FUZZ_ENGINES", ENGINE).split(","))
 def test_schemathesis_finds_no_failure_and_reaches_every_operation(
-    served: Served, party: Party, tmp_path: Path
+    serve_on: Callable[[str], Served], tmp_path: Path, engine_name: str
 ) -> None:
+    served = serve_on(engine_name)
+    opened = database.connect(served.database_url)
+    with database.transaction():
+        party = Party(accounts.create("Fuzz", default_region="US").id, served.base_url)
     with party.client() as client:
         client.post("/api/agent-config", json={"name": "Mia", "systemPrompt": "You are Mia.", "goal": "Find out."})
+    opened.close_all()
 
     outcome, reached = _run(served, party, tmp_path)
 
     assert outcome.returncode == 0, outcome.stdout[-20_000:] + outcome.stderr[-5_000:]
+    assert _never_successful(reached) == {}
+
+
+def _never_successful(reached: Path) -> dict[str, Any]:
+    """Operations that no case brought to a success, each with the statuses that it answered instead."""
     statuses: dict[str, Any] = collections.defaultdict(collections.Counter)
     for line in reached.read_text().splitlines():
         operation, status = json.loads(line)
         statuses[operation][status] += 1
-    never = [
-        operation.id
+    return {
+        operation.id: dict(statuses[operation.id])
         for operation in operations(document())
         if not any(200 <= status < 300 for status in statuses[operation.id])
-    ]
-    assert never == [], {name: dict(statuses[name]) for name in never}
+    }

@@ -325,6 +325,7 @@ def put_templated_path_first(document):
             id="a sub-patch without If-Match",
         ),
         pytest.param(forget_status("list_agents", "400"), "400 is missing", id="no 400 beside a parameter"),
+        pytest.param(forget_status("get_current_account", "400"), "400 is missing", id="no 400 without a parameter"),
         pytest.param(forget_status("get_agent", "401"), "401 is missing", id="no 401"),
         pytest.param(forget_status("get_agent", "403"), "403 is missing", id="no 403"),
         pytest.param(forget_status("get_agent", "404"), "404 is missing", id="no 404 beside an id"),

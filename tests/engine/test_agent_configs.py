@@ -6,7 +6,7 @@ import pytest
 
 from engine import agent_configs, conversations
 from storage import agents
-from storage.errors import Conflict, Invalid, NotFound
+from storage.errors import Blocked, Conflict, NotFound
 from storage.tenancy import Actor
 
 ACTOR = Actor("api_key", "key-1", "tests")
@@ -79,7 +79,7 @@ def test_stages_get_ids_places_and_both_spellings_of_their_ways(create):
 def test_stages_that_make_no_graph_are_refused_with_every_place(create):
     stages = [{"id": "a", "name": "A", "nextStageIds": ["nowhere"]}, {"id": "a", "name": "B"}]
 
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(Blocked) as refusal:
         create(**ESSENTIALS, stages=stages)
 
     assert {problem.path for problem in refusal.value.problems} == {"/stages/0/nextStageIds/0", "/stages/1/id"}

@@ -11,7 +11,7 @@ from engine import lead_import
 from engine.jobs import worker
 from storage import audit, imports, leads, outbox
 from storage.database import transaction
-from storage.errors import Conflict, Invalid, NotFound
+from storage.errors import Blocked, Conflict, NotFound
 from storage.imports import ImportBatch, Order
 from storage.leads import Lead
 from storage.outbox import LeaseLost
@@ -131,14 +131,14 @@ class TestAtOnce:
         ],
     )
     def test_file_that_makes_no_sense_is_refused(self, tenant, confirm, content, mapping, message):
-        with pytest.raises(Invalid) as refusal:
+        with pytest.raises(Blocked) as refusal:
             confirm(content, mapping)
 
         assert (refusal.value.code, refusal.value.message) == ("invalid_csv", message)
         assert list(ImportBatch.of(tenant)) == []
 
     def test_column_with_an_endless_name_is_refused(self, confirm):
-        with pytest.raises(Invalid, match="has 600 characters; 500 is the most"):
+        with pytest.raises(Blocked, match="has 600 characters; 500 is the most"):
             confirm("Phone," + "x" * 600, {"Phone": "phone"})
 
     def test_id_that_no_client_could_read_is_an_error_row(self, tenant, confirm):
@@ -257,7 +257,7 @@ class TestUploads:
             self.confirm(tenant, upload.oid, actor)
 
     def test_refused_mapping_keeps_the_upload(self, tenant, actor, upload):
-        with pytest.raises(Invalid), transaction():
+        with pytest.raises(Blocked), transaction():
             lead_import.confirm_upload(tenant, upload.oid, Order({"Nix": "phone"}), actor)
 
         assert self.confirm(tenant, upload.oid, actor).status == "queued"
@@ -431,7 +431,7 @@ class TestFromDisk:
         assert imports.undo(tenant, batch.oid, actor) == 14
 
     def test_refused_file_leaves_no_batch(self, tenant, actor, file):
-        with pytest.raises(Invalid):
+        with pytest.raises(Blocked):
             lead_import.import_file(tenant, file, Order({"Nix": "phone"}), actor, lambda _: None)
 
         assert list(ImportBatch.of(tenant)) == []

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from storage import agents, audit, clock, leads
-from storage.errors import Conflict, Invalid, NotFound
+from storage import agents, audit, clock, database, leads
+from storage.errors import Blocked, Conflict, NotFound
 from storage.leads import Lead, LeadCounter, NewLead
 
 
@@ -90,7 +90,7 @@ class TestCreate:
         ],
     )
     def test_too_much_is_refused(self, make_lead, values, code):
-        with pytest.raises(Invalid) as refusal:
+        with pytest.raises(Blocked) as refusal:
             make_lead(**values)
 
         assert refusal.value.code == code
@@ -128,12 +128,10 @@ class TestFind:
         ],
         ids=["phone", "phones", "email", "external ids"],
     )
-    def test_sqlite_looks_into_the_index_and_not_through_all_leads(self, engine, database, tenant, condition, index):
-        if engine != "sqlite":
-            pytest.skip("PostgreSQL plans by its statistics")
-        sql, parameters = leads.live(tenant).where(condition).sql()
+    def test_sqlite_looks_into_the_index_and_not_through_all_leads(self, sqlite_tenant, condition, index):
+        sql, parameters = leads.live(sqlite_tenant).where(condition).sql()
 
-        plan = database.execute_sql(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
+        plan = database.database.execute_sql(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
 
         assert [f"{index} (tenant_id=? AND " in step[-1] for step in plan] == [True]
 
