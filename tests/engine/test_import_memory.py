@@ -49,5 +49,4 @@ def test_memory_does_not_grow_with_the_file(database, engine, tenant, actor):
         most = max(most, resident_bytes())
 
     assert imports.get(tenant, batch.oid).imported == leads.count(tenant) == ROWS
-    print("GROWTH", (most - before) / 2**20)
     assert most - before < BOUND_BYTES
