@@ -18,6 +18,7 @@ import click
 
 from . import startup
 from .demo.command import demo
+from .import_command import import_command
 from .openapi_commands import json_option, openapi
 
 
@@ -33,6 +34,7 @@ def main() -> None:
 
 main.add_command(openapi)
 main.add_command(demo)
+main.add_command(import_command)
 
 
 @main.command()
@@ -107,7 +109,7 @@ def account_create(name: str, owner_email: str | None, region: str | None, as_js
     from storage import accounts
     from storage.database import transaction
 
-    startup.ready()
+    startup.migrated()
     with startup.said_plainly(), transaction():
         created = accounts.create(name, owner_email=owner_email, default_region=region)
     _answer({"_id": created.id, "name": created.name}, created.id, as_json)
@@ -135,7 +137,7 @@ def key_create(
     from storage.tenancy import SYSTEM
 
     granted = _granted(scopes, role)
-    startup.ready()
+    startup.migrated()
     try:
         with startup.said_plainly(), transaction():
             tenant = accounts.tenant_row(account_id, environment).tenant

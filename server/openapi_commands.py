@@ -17,19 +17,21 @@ def openapi() -> None:
 
 
 @openapi.command()
-@click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
-@click.option("--version", type=click.Choice(["3.0", "3.1"]), default="3.0", show_default=True, help="Of OpenAPI.")
+@click.option(
+    "--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="Of the text."
+)
+@click.option(
+    "--version", type=click.Choice(["3.0", "3.1"]), default="3.0", show_default=True, help="Version of OpenAPI."
+)
 def export(form: str, version: str) -> None:
     """Print the contract as one document."""
-    import yaml
-
     from . import contract
     from .openapi31 import to_31
 
     document = contract.document()
     if version == "3.1":
         document = to_31(document)
-    click.echo(json.dumps(document, indent=2) if form == "json" else yaml.safe_dump(document, sort_keys=False))
+    click.echo(json.dumps(document, indent=2) if form == "json" else contract.to_yaml(document))
 
 
 @openapi.command()

@@ -109,7 +109,7 @@ def _responses(old: Json, new: Json, where: str) -> Iterator[str]:
             if found is None:
                 yield f"{at} {media_type}: is gone"
             else:
-                yield from weakened(media.get("schema", {}), found.get("schema", {}), at)
+                yield from weakened(media.get("schema", {}), found.get("schema", {}), f"{at} {media_type}")
 
 
 def narrowed(old: Json, new: Json, at: str) -> Iterator[str]:

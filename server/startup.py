@@ -42,14 +42,10 @@ def said_plainly() -> Iterator[None]:
     import psycopg
     from peewee import PeeweeException
 
-    from .app import SchemaOutdated
-
     try:
         yield
     except ValueError as error:
         raise SettingsWrong(_line(error)) from None
-    except SchemaOutdated as error:
-        raise click.ClickException(_line(error)) from None
     except (PeeweeException, sqlite3.Error, psycopg.Error) as error:
         raise click.ClickException(f"The database cannot be used: {_line(error)}") from None
 
@@ -65,12 +61,26 @@ def connect() -> Settings:
     return chosen
 
 
+def migrated() -> Settings:
+    """The same, once its schema is known to be the one that this code was written for. Raises ClickException."""
+    from storage import migrate
+
+    chosen = connect()
+    with said_plainly():
+        missing = migrate.pending()
+    if missing:
+        raise click.ClickException(f"The database lacks {', '.join(missing)}: run `newleaf migrate`")
+    return chosen
+
+
 def ready() -> Settings:
-    """The settings, with this process connected to its database and queue and able to work. Raises ClickException."""
+    """The same, with queue and models at hand too: this process can work. Raises ClickException."""
+    chosen = migrated()  # first: it fails fast, the application takes a while to load
+    from storage import database
+
     from . import app
 
-    chosen = read()
-    os.environ.setdefault("PGCONNECT_TIMEOUT", _CONNECT_TIMEOUT_S)
+    database.database.close_all()
     with said_plainly():
         app.prepare(chosen)
     return chosen
