@@ -45,6 +45,21 @@ def send(party: Party, client: ContractClient) -> Callable[..., RawAnswer]:
     return sender
 
 
+@pytest.fixture
+def log_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """What servers of this process have logged so far, as the production setup writes it."""
+    written = io.StringIO()
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers, root.level
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", written)
+        logs.configure(Settings(_env_file=None))
+    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    structlog.configure(**before)
+    root.handlers = handlers
+    root.setLevel(level)
+
+
 @pytest.fixture(scope="session")
 def rendered() -> None:
     """The contract, rendered once for all servers of this process."""
@@ -52,7 +67,7 @@ def rendered() -> None:
 
 
 @pytest.fixture
-def serve(engine: str, rendered: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+def serve(engine: str, rendered: None, log_lines: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """Serves the app in a thread of this process, over the empty database, with these settings; gives the base URL."""
     monkeypatch.setattr(app, "publish", lambda _: None)
     monkeypatch.setattr(OpenAPISpecification, "_validate_spec", lambda *_: None)  # for seconds, and always the same
@@ -74,18 +89,3 @@ def make_account(engine: str) -> Callable[..., Party]:
             return Party(accounts.create(name, default_region="US").id, base_url)
 
     return make
-
-
-@pytest.fixture
-def log_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """What servers of this process have logged so far, as the production setup writes it."""
-    written = io.StringIO()
-    root, before = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers, root.level
-    with monkeypatch.context() as patched:
-        patched.setattr(sys, "stderr", written)
-        logs.configure(Settings(_env_file=None))
-    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
-    structlog.configure(**before)
-    root.handlers = handlers
-    root.setLevel(level)

@@ -1,0 +1,231 @@
+"""ETag and If-Match: a write that was decided on an old state does not happen; generated from the contract."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+import handlers.leads
+from server.contract import Operation, dereference, document, operations
+from tests.conftest import Party
+from tests.support.contract_client import ContractClient
+
+SPEC = document()
+CONDITIONAL = [
+    Operation(operation.method, operation.path, dereference(SPEC, operation.spec))
+    for operation in operations(SPEC)
+    if any(parameter.get("name") == "If-Match" for parameter in dereference(SPEC, operation.spec["parameters"]))
+]
+WITH_ETAG = [
+    operation
+    for operation in operations(SPEC)
+    if "ETag" in dereference(SPEC, operation.spec["responses"].get("200", {})).get("headers", {})
+]
+STALE = '"00000000000000000000000000000000"'
+
+BODIES: dict[str, Any] = {
+    "update_lead": {"name": "Changed"},
+    "assign_lead_agent": {"assignedAgentId": None},
+    "change_conversation_status": {"status": "handed_off"},
+    "update_agent": {"name": "Changed"},
+    "replace_agent": {"name": "Changed"},
+}
+
+
+def by_id(operation: Operation) -> str:
+    return operation.id
+
+
+def made_by(operation: Operation) -> str:
+    """The path of the object that an operation is about."""
+    return re.sub(r"(/\{\w+\}).*", r"\1", operation.path)
+
+
+@pytest.fixture
+def make(client: ContractClient) -> Callable[[str], str]:
+    """Makes the object that a path of the contract names; gives its path."""
+
+    def agent() -> Any:
+        template = client.post("/api/agent-config/apply-template", json={"templateId": "sales-qualifier"}).json()
+        return client.post("/api/agent-config", json=template)
+
+    def conversation() -> Any:
+        agent()
+        client.post("/api/leads", json={"phone": "+12025550101"})
+        opened = client.post("/api/conversations/start", json={"leadId": 1, "channel": "sms", "message": "Hello"})
+        while client.get(opened.headers["Location"]).json()["messages"][0]["deliveryStatus"] == "queued":
+            continue  # the worker delivers it in a moment, after which nothing changes by itself
+        return opened
+
+    def key() -> Any:
+        return client.post("/api/api-keys", json={"name": "A", "scopes": ["leads:view"], "environment": "test"})
+
+    def imported() -> str:
+        table = {"content": "Mobile\n+12025550102\n", "mapping": {"Mobile": "phone"}}
+        return str(client.post("/api/leads/upload/confirm", json=table).json()["importBatchId"])
+
+    makers: dict[str, Callable[[], str]] = {
+        "/api/leads/{id}": lambda: client.post("/api/leads", json={"phone": "+12025550101"}).headers["Location"],
+        "/api/leads/imports/{importBatchId}": lambda: f"/api/leads/imports/{imported()}",
+        "/api/agent-config/{id}": lambda: agent().headers["Location"],
+        "/api/conversations/{id}": lambda: conversation().headers["Location"],
+        "/api/api-keys/{id}": lambda: key().headers["Location"],
+    }
+    return lambda path: makers[path]() if "{" in path else path
+
+
+@pytest.fixture
+def made(client: ContractClient, make: Callable[[str], str], operation: Operation) -> tuple[str, str]:
+    """An object that the operation can change: its path and the path of the operation on it."""
+    path = make(made_by(operation))
+    if operation.id == "delete_api_key":  # which takes only a revoked one
+        client.patch(f"{path}/revoke")
+    return path, path + operation.path.removeprefix(made_by(operation))
+
+
+def call(client: ContractClient, operation: Operation, path: str, **headers: str) -> httpx.Response:
+    return client.request(operation.method, path, json=BODIES.get(operation.id), headers=headers)
+
+
+def test_operations_that_change_one_object_take_if_match() -> None:
+    assert {operation.id for operation in CONDITIONAL} >= {*BODIES, "delete_lead", "delete_agent", "revoke_api_key"}
+
+
+@pytest.mark.parametrize("operation", WITH_ETAG, ids=by_id)
+def test_one_object_is_answered_with_a_strong_etag_that_lasts(
+    client: ContractClient, make: Callable[[str], str], operation: Operation
+) -> None:
+    path = make(made_by(operation))
+
+    tags = [client.get(path).headers["ETag"] for _ in range(2)]
+
+    assert tags[0] == tags[1]
+    assert tags[0].startswith('"')
+
+
+@pytest.mark.parametrize("operation", CONDITIONAL, ids=by_id)
+class TestEveryConditionalWrite:
+    def test_missing_object_is_404_whatever_the_tag(self, client: ContractClient, operation: Operation) -> None:
+        path = operation.path.format(id="999" if operation.path.startswith("/api/leads") else "f" * 24)
+
+        statuses = [call(client, operation, path, **{"If-Match": tag}).status_code for tag in ("*", STALE)]
+
+        assert statuses == [404, 404]
+
+    @pytest.mark.parametrize("tags", [STALE, f'{STALE}, "other"', '"', "unquoted"])
+    def test_stale_tag_is_412_and_changes_nothing(
+        self, client: ContractClient, operation: Operation, made: tuple[str, str], tags: str
+    ) -> None:
+        path, target = made
+        before = client.get(path)
+
+        answer = call(client, operation, target, **{"If-Match": tags})
+
+        assert (answer.status_code, answer.json()["code"]) == (412, "precondition_failed")
+        assert client.get(path).content == before.content
+
+    def test_weak_tag_matches_nothing(
+        self, client: ContractClient, operation: Operation, made: tuple[str, str]
+    ) -> None:
+        path, target = made
+        tag = client.get(path).headers["ETag"]
+
+        assert call(client, operation, target, **{"If-Match": f"W/{tag}"}).status_code == 412
+
+    @pytest.mark.parametrize(
+        "form", ["{}", "*", f"{STALE}, {{}}", f"{{}} ,{STALE}"], ids=["tag", "any", "last", "first"]
+    )
+    def test_right_tag_lets_the_write_through(
+        self, client: ContractClient, operation: Operation, made: tuple[str, str], form: str
+    ) -> None:
+        path, target = made
+        tag = client.get(path).headers["ETag"]
+
+        assert call(client, operation, target, **{"If-Match": form.format(tag)}).status_code == 200
+
+    def test_tag_is_stale_once_the_object_has_changed(
+        self, client: ContractClient, operation: Operation, made: tuple[str, str]
+    ) -> None:
+        path, target = made
+        tag = client.get(path).headers["ETag"]
+        call(client, operation, target, **{"If-Match": tag})
+
+        again = call(client, operation, target, **{"If-Match": tag})
+
+        changed = client.get(path).headers.get("ETag") != tag
+        assert again.status_code == ({404} if operation.method == "delete" else {412} if changed else {200}).pop()
+
+
+def test_use_of_a_key_does_not_change_its_tag(party: Party, client: ContractClient) -> None:
+    with party.client() as other:
+        path = "/api/api-keys/" + other.get("/api/api-keys/current").json()["apiKey"]["_id"]
+        tags = [client.get(path).headers["ETag"]]
+        other.get("/api/leads")
+        tags.append(client.get(path).headers["ETag"])
+
+    assert tags[0] == tags[1]
+
+
+def test_repetition_under_one_idempotency_key_is_not_stale(client: ContractClient) -> None:
+    client.post("/api/leads", json={"phone": "+12025550101"})
+    headers = {"If-Match": client.get("/api/leads/1").headers["ETag"], "Idempotency-Key": "once"}
+
+    first, again = (client.patch("/api/leads/1", json={"name": "Changed"}, headers=headers) for _ in range(2))
+
+    assert (first.status_code, again.content) == (200, first.content)
+
+
+@pytest.mark.parametrize("round_", range(5))
+@pytest.mark.parametrize("writers", [2, 8])
+def test_one_of_many_writers_at_once_succeeds(client: ContractClient, writers: int, round_: int) -> None:
+    client.post("/api/leads", json={"phone": "+12025550101"})
+    tag = client.get("/api/leads/1").headers["ETag"]
+    start = threading.Barrier(writers)
+
+    def write(number: int) -> int:
+        start.wait(30)
+        body = {"customFields": {f"writer{number}": "here"}}
+        return client.patch("/api/leads/1", json=body, headers={"If-Match": tag}).status_code
+
+    with ThreadPoolExecutor(writers) as threads:
+        statuses = sorted(threads.map(write, range(writers)))
+
+    assert statuses == [200] + [412] * (writers - 1)
+    assert len(client.get("/api/leads/1").json()["customFields"]) == 1
+
+
+def test_change_between_check_and_write_is_seen(
+    monkeypatch: pytest.MonkeyPatch, engine: str, serve: Callable[..., str], make_account: Callable[..., Party]
+) -> None:
+    """The other writer comes after the tag was compared: on SQLite it has to wait, on PostgreSQL ours begins again."""
+    checked, go_on = threading.Event(), threading.Event()
+    original = handlers.leads.get_lead
+    attempts: list[int] = []
+
+    def read(user: Any, id_: int) -> Any:
+        found = original(user, id_)
+        attempts.append(id_)
+        if len(attempts) == 2:  # 1: the test reads the tag, 2: the conditional write compares it
+            checked.set()
+            if engine == "postgres":
+                go_on.wait(30)
+        return found
+
+    monkeypatch.setattr(handlers.leads, "get_lead", read)
+    with make_account(serve()).client() as client, ThreadPoolExecutor(2) as threads:
+        client.post("/api/leads", json={"phone": "+12025550101"})
+        tag = client.get("/api/leads/1").headers["ETag"]
+        ours = threads.submit(client.patch, "/api/leads/1", json={"name": "Ours"}, headers={"If-Match": tag})
+        checked.wait(30)
+        theirs = threads.submit(client.patch, "/api/leads/1", json={"name": "Theirs"})
+        theirs.add_done_callback(lambda _: go_on.set())
+
+        assert ours.result().status_code == (412 if engine == "postgres" else 200)
+        assert theirs.result().status_code == 200
+        assert client.get("/api/leads/1").json()["name"] == "Theirs"
