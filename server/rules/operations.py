@@ -155,9 +155,8 @@ def statuses(contract: Contract) -> Iterator[str]:
         found = list(operation.spec["responses"])
         has_body = "requestBody" in operation.spec
         conditional = contract.takes(operation, "If-Match")
-        needed = {"429", "500"}
+        needed = {"400", "429", "500"}  # 400 always: an unknown query parameter is refused everywhere
         needed |= set() if operation.is_public else {"401", "403"}
-        needed |= {"400"} if has_body or operation.spec["parameters"] else set()
         needed |= {"404"} if re.search(r"\{(id|\w+Id)\}", operation.path) else set()
         needed |= {"409", "422"} if is_write(operation) else set()
         needed |= {"422"} if contract.takes(operation, "cursor") else set()
