@@ -102,8 +102,13 @@ def _headers(error: NewleafError) -> dict[str, str]:
     return {}
 
 
+def _shown(text: str, length: int) -> str:
+    """Text that may repeat a name from the request, as the contract's bounds let it out."""
+    return text[:length].replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 def _problems(problems: Sequence[Problem]) -> list[dict[str, str]]:
-    return [{"path": path[:500], "message": text[:1000]} for path, text in problems[:_MAX_ERRORS]]
+    return [{"path": _shown(path, 500), "message": _shown(text, 1000)} for path, text in problems[:_MAX_ERRORS]]
 
 
 def answer_for(error: Exception, request_id: str) -> ErrorAnswer:
@@ -117,11 +122,11 @@ def answer_for(error: Exception, request_id: str) -> ErrorAnswer:
         )
     if not isinstance(error, NewleafError):
         return ErrorAnswer(500, {"error": "Internal server error", "code": "internal_error", "requestId": request_id})
-    body: dict[str, Any] = {"error": error.message[:1000], "code": error.code, "requestId": request_id}
+    body: dict[str, Any] = {"error": _shown(error.message, 1000), "code": error.code, "requestId": request_id}
     if isinstance(error, Forbidden):
         body |= {"error": "Forbidden", "message": error.message}
     if error.details is not None:
-        body["details"] = error.details[:2000]
+        body["details"] = _shown(error.details, 2000)
     if error.problems:
         body["errors"] = _problems(error.problems)
     return ErrorAnswer(_status(error), body, _headers(error))

@@ -17,7 +17,6 @@ from typing import Any
 import httpx
 import schemathesis
 from hypothesis import strategies as st
-from schemathesis.core.parameters import ParameterLocation
 
 from storage import accounts, api_keys, database, roles
 from storage.tenancy import SYSTEM
@@ -63,17 +62,39 @@ def _resource(path: str) -> str:
     return path.partition("/{")[0]
 
 
+# Members of bodies and queries that name an object, and the collection where it is found.
+_REFERENCES = {
+    "assignedAgentId": "/api/agent-config",
+    "agentConfigId": "/api/agent-config",
+    "leadId": "/api/leads",
+    "uploadId": "uploads",
+    "importBatchId": "/api/leads/imports",
+}
+
+
 def _is_meant_valid(case: Any) -> bool:
-    part = case.meta.components.get(ParameterLocation.PATH) if case.meta else None
-    return part is not None and part.mode.is_positive
+    return case.meta is not None and case.meta.generation.mode.is_positive
 
 
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
-    known = _known[_resource(case.operation.path)]
-    if known and case.path_parameters and _is_meant_valid(case) and _draw.random() < 0.5:
-        for name in case.path_parameters:
-            case.path_parameters[name] = _draw.choice(list(known))
+    """Half of the valid cases name objects that exist, in states that allow it; the other half stay as generated."""
+    if not _is_meant_valid(case) or _draw.random() < 0.5:
+        return
+    for name in case.path_parameters or {}:
+        case.path_parameters[name] = _some(_resource(case.operation.path), case.path_parameters[name])
+    for members in (case.query, case.body):
+        for name, collection in _REFERENCES.items():
+            if isinstance(members, dict) and members.get(name) is not None:
+                members[name] = _some(collection, members[name])
+    if case.headers:
+        case.headers.pop("If-Match", None)
+        case.headers.pop("Idempotency-Key", None)
+
+
+def _some(collection: str, otherwise: Any) -> Any:
+    with _lock:
+        return _draw.choice(list(_known[collection])) if _known[collection] else otherwise
 
 
 @schemathesis.hook
@@ -85,16 +106,21 @@ def after_call(_context: Any, case: Any, response: Any) -> None:
 
 
 def _learn(resource: str, body: Any) -> None:
+    """Remember the objects that an answer shows: one by one, as a list, or wrapped."""
+    if isinstance(body, dict) and isinstance(body.get("leads"), list):
+        body = body["leads"]
     for item in body[:5] if isinstance(body, list) else [body]:
         if not isinstance(item, dict):
             continue
-        if resource.startswith("/api/leads") and "importBatchId" in item and "id" not in item:
-            _known["/api/leads/imports"].append(item["importBatchId"])
-        elif "webhookToken" in item:
-            _known["/api/webhooks/leads"].append(item["webhookToken"])
-        elif isinstance(item.get("apiKey"), dict):
-            _known["/api/api-keys"].append(item["apiKey"]["_id"])
-        elif resource in ("/api/leads", "/api/agent-config", "/api/conversations", "/api/conversations/start"):
-            identity = item.get("id") or item.get("_id")
-            if identity is not None:
-                _known[resource.removesuffix("/start")].append(identity)
+        for member, collection, identity in (
+            ("importBatchId", "/api/leads/imports", item.get("importBatchId")),
+            ("uploadId", "uploads", item.get("uploadId")),
+            ("webhookToken", "/api/webhooks/leads", item.get("webhookToken")),
+            ("apiKey", "/api/api-keys", (item.get("apiKey") or {}).get("_id")),
+            ("systemPrompt", "/api/agent-config", None if resource.endswith("apply-template") else item.get("_id")),
+            ("messageCount", "/api/conversations", item.get("_id")),
+            ("phoneValid", "/api/leads", item.get("id")),
+        ):
+            if member in item and identity is not None:
+                with _lock:
+                    _known[collection].append(identity)
