@@ -141,11 +141,18 @@ def test_unknown_lead_is_not_found_and_the_event_may_come_again(tenant, make_lea
 
 
 class TestSimulate:
-    def test_live_has_no_simulated_leads(self, live_tenant):
+    def test_live_has_no_simulated_leads(self, live_tenant, make_agent, make_lead):
+        agent, lead = make_agent(live_tenant), make_lead(live_tenant)
+        conversation = rows.add(live_tenant, lead, "whatsapp", agent.oid, None)
+
         with pytest.raises(Conflict) as refusal:
-            inbound.simulate(live_tenant, "665f1c2e9b1d4a0012ab34d0", "Hi")
+            inbound.simulate(live_tenant, conversation.oid, "Hi")
 
         assert refusal.value.code == "live_environment"
+
+    def test_unknown_conversation_is_not_found_in_live_too(self, live_tenant):
+        with pytest.raises(NotFound):
+            inbound.simulate(live_tenant, "665f1c2e9b1d4a0012ab34d0", "Hi")
 
     def test_ended_conversation_takes_nothing(self, tenant, make_conversation):
         conversation = make_conversation()
