@@ -215,7 +215,7 @@ def pages(contract: Contract) -> Iterator[str]:
 
 def errors(contract: Contract) -> Iterator[str]:
     """Every error has the one shape, as JSON and as RFC 9457, and the example shows its own status."""
-    shapes = {"application/json": "Error", "application/problem+json": "ProblemDetails"}
+    shapes = {"application/json": "ApiError", "application/problem+json": "ProblemDetails"}
     for operation in contract.operations:
         for status, response in contract.responses(operation).items():
             if status < "400":

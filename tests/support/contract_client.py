@@ -89,7 +89,7 @@ def _check_unrouted(response: httpx.Response, where: str) -> None:
         if name not in response.headers:
             raise ContractBroken(f"{where} lacks the header {name}")
     if response.request.method != "HEAD" and response.headers["content-type"] == "application/json":
-        _judge(dereference(document(), {"$ref": "#/components/schemas/Error"}), response.json(), where)
+        _judge(dereference(document(), {"$ref": "#/components/schemas/ApiError"}), response.json(), where)
 
 
 class ContractClient(httpx.Client):
