@@ -40,6 +40,6 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
-    # URLs of providers carry tokens and lines of Connexion carry values: neither belongs into a log.
-    for noisy in ("httpx", "httpcore", "connexion", "openai"):
+    # URLs of providers carry tokens, lines of Connexion carry values and those of Peewee whole rows: none belongs here.
+    for noisy in ("httpx", "httpcore", "connexion", "openai", "peewee"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -20,7 +20,7 @@ from server.app import create_app
 from server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-_START_TIMEOUT_S = 30
+_START_TIMEOUT_S = 120  # a bound for machines under load, usually two or three
 
 
 @contextlib.contextmanager
@@ -54,18 +54,22 @@ def free_port() -> int:
 class ServerProcess:
     """`newleaf serve` as a process, which can be killed and started again on the same port."""
 
-    def __init__(self, environment: dict[str, str], *arguments: str, cwd: Path | None = None) -> None:
+    def __init__(
+        self, environment: dict[str, str], *arguments: str, cwd: Path | None = None, log: Path | None = None
+    ) -> None:
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         self._arguments = arguments
         self._cwd = cwd
+        self._log = log
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         command = [sys.executable, "-m", "server.cli", "serve", "--port", str(self.port), *self._arguments]
-        self.process = subprocess.Popen(command, env=self._environment, cwd=self._cwd)
+        with contextlib.nullcontext() if self._log is None else self._log.open("ab") as log:
+            self.process = subprocess.Popen(command, env=self._environment, cwd=self._cwd, stderr=log)
         deadline = time.monotonic() + _START_TIMEOUT_S
         while True:
             with contextlib.suppress(httpx.TransportError):
