@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -72,8 +71,9 @@ class Page:
 
 @pytest.fixture
 def page(served: Any, tmp_path: Path) -> Iterator[Page]:
-    chromium, driver_path = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    assert chromium and driver_path, "chromium and chromedriver must be on the PATH"
+    chromium, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
+    assert chromium, "chromium must be on the PATH"
+    assert driver_path, "chromedriver must be on the PATH"
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for flag in (*FLAGS, f"--user-data-dir={tmp_path}/profile"):
