@@ -1,0 +1,68 @@
+"""Servers to kill, each over a database of its own, and what the storms did to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from storage import accounts, api_keys, database, roles
+from storage.tenancy import SYSTEM
+from tests.conftest import migrated, own_database
+from tests.faults.house import House
+from tests.faults.nursery import MortalServer, Nursery
+from tests.faults.storm import Toll
+
+_TOLLS: list[tuple[str, Toll]] = []
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    born = Nursery()
+    yield born
+    born.close()
+
+
+@pytest.fixture
+def make_house(
+    nursery: Nursery, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., House]]:
+    """Sets up an account on a running server over an empty database of this engine; this process is connected to it."""
+    with ExitStack() as stack:
+
+        def make(engine: str, **settings: str) -> House:
+            folder = tmp_path_factory.mktemp("house")
+            url = f"sqlite:///{folder}/newleaf.db"
+            if engine == "postgres":
+                url = own_database(request.getfixturevalue("postgres_url"), "newleaf_faults")
+            migrated(url)
+            opened = database.connect(url)
+            stack.callback(opened.close_all)
+            with database.transaction():
+                tenant = accounts.tenant_row(accounts.create("Example").id, "test").tenant
+                granted = roles.scopes_of(["owner"])
+                key = api_keys.issue(tenant, SYSTEM, name="storm", scopes=granted, roles=["owner"]).full_key
+            own = {"NEWLEAF_DATABASE_URL": url, "NEWLEAF_RATE_LIMITS": "off", "NEWLEAF_LOG_LEVEL": "error"}
+            server = stack.enter_context(MortalServer(nursery, {**own, **settings}, folder))
+            return House(server, tenant, key)
+
+        yield make
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Has the summary of the run show what a storm did."""
+
+    def add(toll: Toll) -> None:
+        _TOLLS.append((request.node.name, toll))
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if _TOLLS:
+        terminalreporter.section("storms")
+        for name, toll in _TOLLS:
+            terminalreporter.write_line(f"{name}: {toll}")

@@ -1,0 +1,245 @@
+"""A storm: clients at work on a server that is killed at random instants, and what it did to them.
+
+An instant is drawn by traffic, not by the clock alone: after so many more requests, and a random part of the time that
+a request takes. So kills hit requests on a slow machine as on a fast one. Every other kill is aimed at the narrowest
+place instead: an effect has just been committed, and nobody has been told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import httpx
+
+from storage.database import connection, transaction
+from storage.idempotency import IdempotencyRecord
+from storage.outbox import OutboxRow
+from tests.faults.nursery import MortalServer
+from tests.support.contract_client import ContractClient
+
+_UP_TIMEOUT_S = 120
+_PAUSE_S = 0.05
+_COMMIT_WITHIN_S = 5
+_LONG_AGO = "2000-01-01T00:00:00.000Z"
+
+
+@dataclass
+class Toll:
+    """What a storm did."""
+
+    kills: int = 0
+    in_flight: list[int] = field(default_factory=list)  # requests that hung in the air at each kill
+    acknowledged: int = 0
+    retried: int = 0  # sendings after the first one
+    replayed: int = 0  # of those acknowledged: the effect was there, its answer had been lost
+    abandoned: int = 0  # never sent again: the client does not know
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        hit = sum(1 for count in self.in_flight if count)
+        return (
+            f"{self.kills} kills ({hit} with requests in flight, {sum(self.in_flight)} requests hit), "
+            f"{self.acknowledged} acknowledged, {self.retried} retried, {self.replayed} answered from the record, "
+            f"{self.abandoned} abandoned, {self.seconds:.0f} s"
+        )
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """A write that was answered."""
+
+    path: str
+    key: str
+    content: dict[str, Any]
+    answer: bytes
+
+
+class Storm:
+    """Runs clients against a server and kills it meanwhile; every kill takes place while a client is at work.
+
+    kills: so many, fewer if the work is done before or the storm has lasted `longest_s`, after which it abates.
+    gap: how many requests there are between a start and the next kill, at least and at most.
+    """
+
+    def __init__(
+        self, server: MortalServer, seed: int, *, kills: int = 0, gap: tuple[int, int] = (1, 1), longest_s: float = 60
+    ) -> None:
+        self.toll = Toll()
+        self.ledger: list[Acknowledged] = []
+        self._server = server
+        self._random = Random(seed)
+        self._kills_left = kills
+        self._gap = gap
+        self._left_s = longest_s
+        self._up = threading.Event()
+        self._up.set()
+        self._changed = threading.Condition()
+        self._flying = 0
+        self._sent = 0
+        self._usual_s = 0.05
+
+    def run(self, work: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Do all of this, each in a thread, with kills until none are left or all is done; returns the results."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(len(work)) as pool:
+            futures = [pool.submit(each) for each in work]
+            while self._kills_left and time.monotonic() - began < self._left_s and self._wait_for_instant(futures):
+                self._kills_left -= 1
+                self.strike()
+                _raise_what_failed(futures)
+            wait(futures)
+        self._left_s -= time.monotonic() - began
+        self.toll.seconds += time.monotonic() - began
+        return [future.result() for future in futures]
+
+    def strike(self) -> None:
+        """Kill the server and start it again; a dead process' leases run out at once, as if their time had passed."""
+        self._up.clear()
+        self.toll.in_flight.append(self._flying)
+        self._server.kill()
+        self.toll.kills += 1
+        with transaction():
+            OutboxRow.update(lease_until=_LONG_AGO).where(OutboxRow.state == "claimed").execute()
+        self._server.start()
+        self._up.set()
+
+    def await_server(self) -> None:
+        """Return once the server is up."""
+        assert self._up.wait(_UP_TIMEOUT_S)
+
+    @contextlib.contextmanager
+    def flying(self, *, is_write: bool) -> Iterator[None]:
+        """A request is in the air meanwhile."""
+        began = time.monotonic()
+        with self._changed:
+            self._flying += 1
+            self._sent += 1
+            self._changed.notify_all()
+        try:
+            yield
+            if is_write:
+                with self._changed:
+                    self._usual_s += (time.monotonic() - began - self._usual_s) / 8
+        finally:
+            with self._changed:
+                self._flying -= 1
+
+    def count(self, **changes: int) -> None:
+        """Add to the toll."""
+        with self._changed:
+            for name, change in changes.items():
+                setattr(self.toll, name, getattr(self.toll, name) + change)
+
+    def _wait_for_instant(self, futures: Sequence[Future[Any]]) -> bool:
+        """Wait until the next kill is due; False if the work is done before."""
+        with self._changed:
+            due = self._sent + self._random.randint(*self._gap)
+            while self._sent < due:
+                if all(future.done() for future in futures):
+                    return False
+                self._changed.wait(_PAUSE_S)
+            pause_s = self._random.uniform(0, 1.5 * self._usual_s)
+        if self._kills_left % 2:
+            wait(futures, timeout=pause_s)
+        else:
+            _wait_for_commit(futures)
+        return not all(future.done() for future in futures)
+
+
+def _wait_for_commit(futures: Sequence[Future[Any]]) -> None:
+    """Wait until one more answer is stored, which is done with its effect."""
+    deadline = time.monotonic() + _COMMIT_WITHIN_S
+    with connection():
+        stored = IdempotencyRecord.select().count()
+        while IdempotencyRecord.select().count() == stored and time.monotonic() < deadline:
+            if all(future.done() for future in futures):
+                return
+
+
+def _raise_what_failed(futures: Sequence[Future[Any]]) -> None:
+    """A client that found something wrong ends the storm."""
+    for future in futures:
+        if future.done():
+            future.result()
+
+
+class StormClient:
+    """A client as it should be: whatever it does carries a key, and is sent again under it until there is an answer.
+
+    abandons: how likely it gives up instead, when the connection breaks while it waits.
+    """
+
+    def __init__(self, storm: Storm, base_url: str, api_key: str, random: Random, abandons: float = 0.0) -> None:
+        self._storm = storm
+        self._random = random
+        self._abandons = abandons
+        self._http = ContractClient(base_url, api_key)
+
+    def get(self, path: str) -> Any:
+        """The body of a 200."""
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                response = self._send("GET", path, {})
+                assert response.status_code == 200, response.text
+                return response.json()
+
+    def post(self, path: str, key: str, **content: Any) -> httpx.Response | None:
+        """The answer to a write, None if it was given up."""
+        sending = 0
+        while True:
+            sending += 1
+            try:
+                response = self._send(
+                    "POST", path, {"Idempotency-Key": key, "X-Request-Id": f"{key}.{sending}"}, **content
+                )
+            except httpx.ConnectError:  # it never arrived
+                self._storm.count(retried=1)
+            except httpx.TransportError:
+                if self._random.random() < self._abandons:
+                    self._storm.count(abandoned=1)
+                    return None
+                self._storm.count(retried=1)
+            else:
+                if not _still_running(response):
+                    assert response.is_success, response.text
+                    self._storm.ledger.append(Acknowledged(path, key, content, response.content))
+                    self._storm.count(acknowledged=1, replayed="Idempotent-Replayed" in response.headers)
+                    return response
+                self._storm.count(retried=1)
+                time.sleep(_PAUSE_S)
+
+    def _send(self, method: str, path: str, headers: dict[str, str], **content: Any) -> httpx.Response:
+        self._storm.await_server()
+        with self._storm.flying(is_write=method != "GET"):
+            return self._http.request(method, path, headers=headers, **content)
+
+    def __enter__(self) -> StormClient:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._http.close()
+
+
+def _still_running(response: httpx.Response) -> bool:
+    return response.status_code == 409 and response.json()["code"] == "idempotency_in_flight"
+
+
+def settle(within_s: float) -> None:
+    """Wait until the worker has done all there is to do."""
+    deadline = time.monotonic() + within_s
+    while left := _unfinished():
+        assert time.monotonic() < deadline, f"not done within {within_s} s: {left}"
+        time.sleep(_PAUSE_S)
+
+
+def _unfinished() -> list[str]:
+    with connection():
+        rows = OutboxRow.select().where(OutboxRow.state.in_(["pending", "claimed"]))
+        return [f"{row.kind} {row.id}, {row.state}, {row.attempts} attempts, {row.error}" for row in rows]
