@@ -70,9 +70,11 @@ def test_schemathesis_finds_no_failure_and_reaches_every_operation(
 
 def _populate(party: Party) -> None:
     """Some objects of each kind, which the first answers of each list then tell the hooks about."""
+    agent = {"name": "Mia", "systemPrompt": "You are Mia.", "goal": "Find out."}
     with party.client() as client:
+        client.post("/api/agent-config", json=agent)
         for number in range(5):
-            client.post("/api/agent-config", json={"name": "Mia", "systemPrompt": "You are Mia.", "goal": "Find out."})
+            client.post("/api/agent-config", json={**agent, "status": "inactive"})
             lead = client.post("/api/leads", json={"phone": f"+120255501{number:02}"}).json()
             client.post("/api/conversations/start", json={"leadId": lead["id"], "channel": "sms", "message": "Hello"})
             client.post("/api/api-keys", json={"name": "spare", "scopes": ["leads:view"], "environment": "test"})
