@@ -111,8 +111,9 @@ class Validator:
         node = self._node(error.schema_path[:-1])
         if kind == "required":
             missing = details["property"]
-            own = node.get("properties", {}).get(missing, {}).get("x-error-message")
-            yield _Found([*path, missing], own or f"{missing} is required", own is not None)
+            own = str(node.get("properties", {}).get(missing, {}).get("x-error-message", ""))
+            says_so = own.endswith("required")  # others speak of the form of a value that is there
+            yield _Found([*path, missing], own if says_so else f"{missing} is required", says_so)
         elif kind == "additionalProperties":
             for unexpected in details["unexpected"]:
                 yield _Found([*path, unexpected], f"Unknown property {unexpected[:100]}")
@@ -145,12 +146,12 @@ class Validator:
 
     @staticmethod
     def _text(kind: str, details: dict[str, Any], node: dict[str, Any], label: str) -> str:
+        if kind == "enum" or (kind == "type" and "enum" in node):
+            return f"Invalid {label}. Must be one of: {', '.join(map(str, node.get('enum', ())))}"
         if kind == "type":
             is_map = node.get("type") == "object" and "properties" not in node
             wanted = "a key-value object" if is_map else _TYPES.get(str(node.get("type")), "another type")
             return f"{label} must be {wanted}"
-        if kind == "enum":
-            return f"Invalid {label}. Must be one of: {', '.join(map(str, node.get('enum', ())))}"
         limit = details.get("limit")
         texts = {
             "minLength": f"{label} must have at least {limit} characters" if limit != 1 else f"{label} is required",

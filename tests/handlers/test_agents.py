@@ -30,7 +30,7 @@ def test_empty_body_makes_a_draft(client):
 def test_stages_that_make_no_graph_are_refused_with_pointers(client):
     refusal = client.post(AGENTS, json={**BODY, "stages": [{"id": "a", "name": "A", "nextStageIds": ["b"]}]})
 
-    assert refusal.status_code == 400
+    assert refusal.status_code == 422
     assert [problem["path"] for problem in refusal.json()["errors"]] == ["/stages/0/nextStageIds/0"]
 
 
@@ -87,3 +87,47 @@ def test_foreign_agent_does_not_exist(make_party, agent):
         ]
 
     assert [answer.status_code for answer in answers] == [404] * 3
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({"name": " "}, "/name"),
+        ({"status": "asleep"}, "/status"),
+        ({"stages": [{}]}, "/stages/0/name"),
+        ({"guardrails": {"maxTotalMessages": 0}}, "/guardrails/maxTotalMessages"),
+        ({"knowledgeBaseIds": ["1"]}, "/knowledgeBaseIds/0"),
+        ({"temperature": 1}, "/temperature"),
+    ],
+)
+def test_bad_agent_is_refused(client, body, where):
+    answer = client.post(AGENTS, json=body)
+
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (400, where)
+
+
+def test_agent_without_the_essentials_cannot_be_active(client):
+    draft = client.post(AGENTS, json={"name": "Mia"}).json()
+
+    answer = client.patch(f"{AGENTS}/{draft['_id']}", json={"status": "active"})
+
+    assert (draft["status"], answer.status_code, answer.json()["code"]) == ("draft", 409, "agent_incomplete")
+
+
+def test_agent_that_talks_to_somebody_is_not_deleted(client, agent):
+    client.post("/api/leads", json={"phone": "+12025550101"})
+    client.post("/api/conversations/start", json={"leadId": 1, "channel": "sms", "message": "Hello"})
+
+    answer = client.delete(f"{AGENTS}/{agent['_id']}")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "agent_in_use")
+
+
+def test_agents_come_in_pages_newest_first(client):
+    made = [client.post(AGENTS, json={"name": f"Agent {number}"}).json()["_id"] for number in range(5)]
+
+    first = client.get(AGENTS, params={"limit": 3})
+    second = client.get(first.links["next"]["url"])
+
+    assert [each["_id"] for each in first.json() + second.json()] == made[::-1]
+    assert client.get(AGENTS, params={"cursor": "abc"}).status_code == 422

@@ -153,3 +153,95 @@ def test_foreign_conversation_does_not_exist(make_party, conversation):
         ]
 
     assert [answer.status_code for answer in answers] == [404] * 5
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "leadId is required"),
+        ({"leadId": 1}, "channel is required"),
+        ({"leadId": "one", "channel": "sms"}, "Invalid lead ID format"),
+        ({"leadId": 1, "channel": "fax"}, "Invalid channel. Must be one of: whatsapp, telegram, email, sms"),
+        ({"leadId": 1, "channel": "sms", "agentConfigId": "mia"}, "Invalid agent ID format"),
+        ({"leadId": 1, "channel": "sms", "message": " "}, "message is malformed"),
+    ],
+)
+def test_bad_start_is_refused(client, body, message):
+    answer = client.post("/api/conversations/start", json=body)
+
+    assert (answer.status_code, answer.json()["error"]) == (400, message)
+
+
+def test_start_without_an_agent_is_refused(client, lead):
+    answer = client.post("/api/conversations/start", json={"leadId": lead["id"], "channel": "sms"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_active_agent")
+
+
+def test_opted_out_lead_is_not_written_to(client, conversation, start):
+    dropped = client.post(path(conversation, "/simulate-reply"), json={"message": "STOP"}).json()
+
+    refusal = start(channel="sms")
+
+    assert (dropped["status"], dropped["messages"][-1]["role"]) == ("dropped", "agent")
+    assert set(client.get("/api/leads/1").json()["optedOut"]) == {"whatsapp", "telegram", "email", "sms"}
+    assert (refusal.status_code, refusal.json()["details"]) == (422, "opted_out")
+
+
+MOVES = {
+    "active": {"active": 200, "handed_off": 200, "completed": 200, "dropped": 200},
+    "handed_off": {"active": 200, "handed_off": 200, "completed": 200, "dropped": 200},
+    "completed": {"active": 409, "handed_off": 409, "completed": 200, "dropped": 409},
+    "dropped": {"active": 409, "handed_off": 409, "completed": 409, "dropped": 200},
+}
+
+
+@pytest.mark.parametrize("wanted", MOVES)
+@pytest.mark.parametrize("present", MOVES)
+def test_status_moves_only_as_the_table_says(client, start, present, wanted):
+    conversation = start(message="Hello").json()
+    client.patch(path(conversation, "/status"), json={"status": present})
+
+    answer = client.patch(path(conversation, "/status"), json={"status": wanted})
+
+    assert answer.status_code == MOVES[present][wanted]
+    moved = wanted if answer.is_success else present
+    assert client.get(path(conversation)).json()["status"] == moved
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("status", "open"),
+        ("search", ""),
+        ("leadId", "x"),
+        ("channel", "fax"),
+        ("campaignId", "1"),
+        ("agentConfigId", "1"),
+    ],
+)
+def test_bad_filter_is_refused(client, parameter, value):
+    answer = client.get("/api/conversations", params={parameter: value})
+
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (400, parameter)
+
+
+@pytest.mark.parametrize("list_of", ["", "/{}/messages"])
+def test_cursor_of_nobody_is_refused(client, conversation, list_of):
+    answer = client.get("/api/conversations" + list_of.format(conversation["_id"]), params={"cursor": "abc"})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
+
+
+def test_conversations_come_in_pages_newest_first(client, agent):
+    opened = []
+    for number in range(5):
+        lead = client.post("/api/leads", json={"phone": f"+120255501{number:02}"}).json()
+        body = {"leadId": lead["id"], "channel": "sms", "message": "Hello"}
+        opened.append(client.post("/api/conversations/start", json=body).json()["_id"])
+
+    first = client.get("/api/conversations", params={"limit": 3})
+    second = client.get(first.links["next"]["url"])
+
+    assert [each["_id"] for each in first.json() + second.json()] == opened[::-1]
+    assert (first.headers["X-Total-Count"], "next" in second.links) == ("5", False)

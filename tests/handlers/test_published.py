@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conftest import Party
 from tests.support.contract_client import ContractClient
 
 
@@ -38,3 +39,43 @@ def test_list_with_one_filter_is_an_object(client: ContractClient) -> None:
 
     assert answer["total"] == 1
     assert [lead["id"] for lead in answer["leads"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "text"),
+    [
+        ("/api/leads/upload/preview", {}, "content (CSV string) is required"),
+        ("/api/leads/upload/preview", {"content": ""}, "content (CSV string) is required"),
+        ("/api/leads/upload/preview", {"content": 7}, "content (CSV string) is required"),
+        ("/api/leads/upload/confirm", {}, "content and mapping are required"),
+        ("/api/leads/upload/confirm", {"content": "Mobile\n+12025550101\n"}, "content and mapping are required"),
+        ("/api/leads/upload/confirm", {"mapping": {"Mobile": "phone"}}, "content and mapping are required"),
+        ("/api/leads/preview", {}, "filters.conditions array is required"),
+        ("/api/leads", {}, "phone is required"),
+    ],
+)
+def test_missing_parts_are_told_in_the_published_words(
+    client: ContractClient, path: str, body: dict[str, object], text: str
+) -> None:
+    answer = client.post(path, json=body)
+
+    assert (answer.status_code, answer.json()["error"]) == (400, text)
+
+
+def test_missing_scope_is_told_in_the_published_words(party: Party) -> None:
+    with party.client(scopes=["leads:import"]) as narrow:
+        answer = narrow.get("/api/leads")
+
+    assert answer.status_code == 403
+    assert answer.json()["error"] == "Forbidden"
+    assert answer.json()["message"] == "API key does not have the required scope (requires: leads:view)."
+
+
+def test_conversation_names_its_lead_in_string_form(client: ContractClient) -> None:
+    template = client.post("/api/agent-config/apply-template", json={"templateId": "sales-qualifier"}).json()
+    client.post("/api/agent-config", json=template)
+    client.post("/api/leads", json={"phone": "+1234567890"})
+
+    started = client.post("/api/conversations/start", json={"leadId": 1, "channel": "whatsapp"})
+
+    assert (started.status_code, started.json()["leadId"]) == (201, "1")

@@ -1,0 +1,79 @@
+"""Every example of a request body in the contract, sent to the running server: each is accepted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from server.contract import Operation, dereference, document, operations
+from tests.support.contract_client import ContractClient
+
+SPEC = document()
+
+
+def examples() -> Iterator[tuple[Operation, str, str, Any]]:
+    """(operation, media type, name, body) of each example."""
+    for operation in operations(SPEC):
+        for media_type, media in dereference(SPEC, operation.spec).get("requestBody", {}).get("content", {}).items():
+            named = {name: each["value"] for name, each in media.get("examples", {}).items()}
+            for name, body in (named or {"example": media["example"]}).items():
+                yield operation, media_type, name, body
+
+
+EXAMPLES = list(examples())
+
+
+@pytest.fixture
+def world(client: ContractClient) -> dict[str, str]:
+    """What the examples speak of, by the ids that they have there: a lead, an agent, a conversation, a key, a file."""
+    template = client.post("/api/agent-config/apply-template", json={"templateId": "sales-qualifier"}).json()
+    agent = client.post("/api/agent-config", json=template).json()["_id"]
+    lead = client.post("/api/leads", json={"phone": "+12025550199"}).json()["id"]
+    other = client.post("/api/leads", json={"phone": "+12025550198"}).json()["id"]
+    opened = client.post("/api/conversations/start", json={"leadId": other, "channel": "sms", "message": "Hello"})
+    table = {"file": ("leads.csv", b"Name,Mobile\nAda Example,+12025550142\n", "text/csv")}
+    key = {"name": "Other", "scopes": ["leads:view"], "environment": "test"}
+    return {
+        "/api/leads/{id}": str(lead),
+        "/api/conversations/{id}": opened.json()["_id"],
+        "/api/agent-config/{id}": agent,
+        "/api/api-keys/{id}": client.post("/api/api-keys", json=key).json()["apiKey"]["_id"],
+        "{token}": client.get("/api/accounts/current").json()["webhookToken"],
+        "42": str(lead),
+        "665f1c2e9b1d4a0012ab34c1": agent,
+        "665f1c2e9b1d4a0012ab34cf": client.post("/api/leads/upload/preview", files=table).json()["uploadId"],
+    }
+
+
+def path_of(operation: Operation, world: dict[str, str]) -> str:
+    template = operation.path[: operation.path.index("}") + 1] if "}" in operation.path else operation.path
+    return operation.path.replace("{token}", world["{token}"]).replace("{id}", world.get(template, ""))
+
+
+def living(body: Any, world: dict[str, str]) -> Any:
+    """The body with the ids of this world in place of those that the contract invented."""
+    text = json.dumps(body).replace('"leadId": 42', f'"leadId": {world["42"]}').replace('"live"', '"test"')
+    for invented in (word for word in world if word.startswith("665f")):
+        text = text.replace(invented, world[invented])
+    return json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("operation", "media_type", "body"),
+    [(operation, media_type, body) for operation, media_type, _, body in EXAMPLES],
+    ids=[f"{operation.id}-{media_type.partition('/')[2]}-{name}" for operation, media_type, name, _ in EXAMPLES],
+)
+def test_example_is_accepted(
+    client: ContractClient, world: dict[str, str], operation: Operation, media_type: str, body: Any
+) -> None:
+    sends: dict[str, Callable[[Any], dict[str, Any]]] = {
+        "application/json": lambda body: {"json": body},
+        "multipart/form-data": lambda body: {"files": {name: (name, text) for name, text in body.items()}},
+    }
+
+    answer = client.request(operation.method, path_of(operation, world), **sends[media_type](living(body, world)))
+
+    assert answer.is_success, answer.text
