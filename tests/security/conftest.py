@@ -1,0 +1,28 @@
+"""A party for the scopes, the matrix for tenancy: both over the server that the whole session shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from storage import database
+from tests.conftest import Served
+from tests.security.matrix import Matrix
+from tests.support.contract_client import ContractClient
+
+
+@pytest.fixture(scope="module")
+def matrix(served: Served) -> Iterator[Matrix]:
+    """The matrix over the running server, every answer held against the contract."""
+    with ContractClient(served.base_url, verify=False) as client:
+        yield Matrix(client)
+
+
+@pytest.fixture
+def beside(served: Served) -> Iterator[None]:
+    """This process connected to the running server's database."""
+    opened = database.connect(served.database_url)
+    with database.connection():
+        yield
+    opened.close_all()

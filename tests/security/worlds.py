@@ -1,0 +1,276 @@
+"""Worlds of two parties: a victim with one of everything, all of it marked, and an attacker with objects of its own.
+
+Both are written straight into the database, since live environments have no channel to open a conversation on. The
+attacker's objects are the same in every world, down to their numbers: so what it is answered can be compared with what
+a bystander is answered where there is no victim.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine import agent_configs
+from storage import (
+    accounts,
+    api_keys,
+    conversations,
+    database,
+    idempotency,
+    imports,
+    inbox,
+    leads,
+    outbox,
+    roles,
+)
+from storage.accounts import Member
+from storage.conversations import Conversation
+from storage.idempotency import Stored
+from storage.imports import Order, Outcome, RefusedRow
+from storage.leads import Lead, NewLead
+from storage.tenancy import SYSTEM, Environment, Tenant
+
+from .kinds import UNKNOWN, csv, filters
+
+MARK = "zqv"  # begins every text of a victim and no other text
+_FIRST_PHONE = {"own": 101, "victim": 181}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Who attacks whom."""
+
+    name: str
+    victim: Environment
+    attacker: Environment
+    same_account: bool
+
+
+PAIRS = (
+    Pair("another account, live", "live", "live", same_account=False),
+    Pair("another account, test", "test", "test", same_account=False),
+    Pair("the account's own test key", "live", "test", same_account=True),
+)
+
+
+@dataclass
+class Party:
+    """A tenant with its objects. values: by kind, what an id of it may be filled with; key: an owner's API key."""
+
+    tenant: Tenant
+    key: str
+    values: dict[str, list[Any]]
+    secrets: set[str] = field(default_factory=set)  # what must be seen by nobody else, texts that begin with MARK aside
+
+
+@dataclass
+class World:
+    """An attacker, and its victim unless it is a bystander's world."""
+
+    attacker: Party
+    victim: Party | None
+    same_account: bool
+
+    @property
+    def others(self) -> dict[str, list[Any]]:
+        """What stands in for another's ids."""
+        return UNKNOWN if self.victim is None else self.victim.values
+
+
+def make(pair: Pair) -> World:
+    """A world with a victim, who was there first."""
+    mark = f"{MARK}{secrets.token_hex(4)}"
+    with database.transaction():
+        name = "Own account" if pair.same_account else f"{mark} account"
+        account = accounts.create(name, default_region="US").id
+        victim = _populate(account, pair.victim, mark)
+        if not pair.same_account:
+            victim.secrets.add(account)
+            _add_member(account, f"{mark}@example.com")
+            account = accounts.create("Own account", default_region="US").id
+        return World(_populate(account, pair.attacker, None), victim, pair.same_account)
+
+
+def bystanders(environment: Environment) -> World:
+    """A world without a victim."""
+    with database.transaction():
+        account = accounts.create("Own account", default_region="US").id
+        return World(_populate(account, environment, None), None, same_account=False)
+
+
+def _add_member(account_id: str, email: str) -> None:
+    Member.add(account_id, id=secrets.token_hex(12), clerk_user_id=email, email=email, roles=[], created_at=_MOMENT)
+
+
+_MOMENT = "2026-03-14T09:26:53.589Z"
+
+
+def _populate(account_id: str, environment: Environment, mark: str | None) -> Party:
+    """One object of every kind, two where a list has pages. With a mark all texts carry it, and leads are more."""
+    row = accounts.tenant_row(account_id, environment)
+    tenant, word = row.tenant, mark or "own"
+    script = [_add_agent(tenant, word, status) for status in ("active", "inactive")]
+    batch = _add_import(tenant, word)
+    people = _add_leads(tenant, word, batch, script[0], is_victim=mark is not None)
+    spoken = _add_conversations(tenant, word, people, script[0])
+    upload = imports.keep(tenant, [csv_of(word).encode()])
+    keys = [api_keys.issue(tenant, SYSTEM, name=f"{word} key {n}", scopes=["leads:view"]) for n in range(2)]
+    keys[1].row.store(status="revoked")
+    owner = api_keys.issue(tenant, SYSTEM, name=f"{word} owner", scopes=roles.scopes_of(["owner"]), roles=["owner"])
+    _add_traces(tenant, word)
+    named = people[3:] if mark else people
+    values = {
+        "account": [account_id],
+        "agent": script,
+        "api key": [key.row.id for key in keys],
+        "campaign": [spoken[0].campaign_id],
+        "conversation": [conversation.oid for conversation in spoken[:2]],
+        "csv": [csv(people[0].phone)],  # of the victim's first lead, whose number the attacker has too
+        "custom fields": [{f"{word} field": f"{word} value"}],
+        "email": [named[0].email],
+        "external id": [lead.external_id for lead in (named[0], named[-1])],
+        "idempotency key": [f"{word}-request"],
+        "import batch": [batch],
+        "knowledge base": ["bf" * 12],  # there are none yet
+        "lead": [lead.number for lead in named],
+        "phone": [lead.phone for lead in (named[0], named[-1])],
+        "tag": [f"{word} tag"],
+        "text": [f"{word} lead", f"{word} words", named[0].phone[-7:]],
+        "token": [row.webhook_token],
+        "upload": [upload.oid],
+    }
+    values["filter"] = filters(values)
+    known = {row.webhook_token, owner.full_key, batch, upload.oid, *script, *(key.row.id for key in keys), owner.row.id}
+    known |= {key.full_key for key in keys} | {conversation.oid for conversation in spoken}
+    known |= {lead.phone for lead in people} | {spoken[0].campaign_id or ""}
+    known |= {said.oid for each in spoken for said in conversations.messages(tenant, each)}
+    return Party(tenant, owner.full_key, values, known)
+
+
+def csv_of(word: str) -> str:
+    """A file with this word in it."""
+    return f"Name,Mobile\n{word} row,+12025550171\n"
+
+
+def _add_agent(tenant: Tenant, word: str, status: str) -> str:
+    body = {
+        "name": f"{word} agent",
+        "systemPrompt": f"{word} prompt",
+        "goal": f"{word} goal",
+        "instructions": f"{word} instructions",
+        "stages": [{"id": "stage-1", "name": f"{word} stage"}],
+        "status": status,
+    }
+    agent = agent_configs.create(tenant, body, actor=SYSTEM)
+    if word != "own":  # newer than any of the attacker's
+        agent.store(created_at="2999-01-01T00:00:00.000Z")
+    return agent.oid
+
+
+def _add_import(tenant: Tenant, word: str) -> str:
+    order = Order({f"{word} column": "phone"}, [f"{word} tag"])
+    batch = imports.open_batch(tenant, order, SYSTEM, total=2)
+    imports.advance(batch, Outcome(imported=1, refused=[RefusedRow(3, f"{word} row is refused")]))
+    imports.complete(tenant, batch)
+    return batch.oid
+
+
+def _add_leads(tenant: Tenant, word: str, batch: str, agent: str, *, is_victim: bool) -> list[Lead]:
+    """Two leads and a deleted one; a victim has another two of which one is deleted, whose numbers no attacker has."""
+    first_phone = _FIRST_PHONE["victim" if is_victim else "own"]
+    people = []
+    for n in range(5 if is_victim else 3):
+        new = NewLead(
+            phone=f"+12025550{first_phone + n}",
+            name=f"{word} lead",
+            email=f"{word}{n + 1}@example.com",
+            tags=[f"{word} tag"],
+            custom_fields={f"{word} field": f"{word} value"},
+            external_id=f"{word}-{n + 1}",
+            assigned_agent_id=None if n == 1 else agent,
+            import_batch_id=batch,
+        )
+        people.append(leads.create(tenant, new, SYSTEM))
+    for lead in people:
+        if lead.number in (3, 5):
+            leads.delete(tenant, lead.number, SYSTEM)
+    return people
+
+
+def _add_conversations(tenant: Tenant, word: str, people: list[Lead], agent: str) -> list[Conversation]:
+    """An active and a handed-off conversation first; the attacker's second lead is spoken to by the victim alone."""
+    talks = [(people[-2] if len(people) > 3 else people[0], channel) for channel in ("whatsapp", "email")]
+    if len(people) > 3:
+        talks += [(people[0], "whatsapp"), (people[1], "whatsapp")]
+    opened = []
+    for lead, channel in talks:
+        conversation = conversations.add(tenant, lead, channel, agent, f"{word} stage")
+        conversations.append(tenant, conversation, "agent", f"{word} words", agent_config_id=agent, stage_id="stage-1")
+        conversations.append(tenant, conversation, "human", f"{word} words of a person")
+        conversations.append(tenant, conversation, "lead", f"{word} words back")
+        verdict = {"qualified": True, "reason": f"{word} reason"}
+        campaign = secrets.token_hex(12)
+        conversation.store(summary=f"{word} summary", qualification_result=verdict, campaign_id=campaign)
+        opened.append(conversation)
+    conversations.set_status(tenant, opened[1], "handed_off")
+    return opened
+
+
+def _add_traces(tenant: Tenant, word: str) -> None:
+    """What no operation shows yet: an inbound event, an outbox row that is done, an answer kept for a repetition."""
+    inbox.store(tenant, "whatsapp", f"{word}-event", {"text": f"{word} words"})
+    row = outbox.put(tenant, "deliver", f"{word}-lane", {"message": f"{word} words"})
+    outbox.OutboxRow.get_by_id(row).store(state="failed", error=f"{word} error", finished_at=_MOMENT)
+    kept = Stored(200, {"Content-Type": "application/json"}, f"{word} answer".encode())
+    idempotency.complete(f"tenant:{tenant.id}", f"{word}-request", f"{word} hash", kept)
+
+
+_BY_TABLE = {
+    "account": "id = '{account}'",
+    "account_environment": "id = {tenant}",
+    "idempotency_record": "owner = 'tenant:{tenant}'",
+}
+_WITHOUT_TENANT = re.compile("schema_migration|sqlite_.*|huey_.*")  # huey's hold names of lanes, and only in passing
+
+
+def snapshot(world: World) -> dict[str, list[Any]]:
+    """Every row that belongs to the victim, by table, byte for byte. What an account shares is not one tenant's."""
+    assert world.victim is not None
+    tenant = world.victim.tenant
+    rows: dict[str, list[Any]] = {}
+    for table, condition in _conditions(world.same_account):
+        where = condition.format(tenant=tenant.id, account=tenant.account_id, environment=tenant.environment)
+        found = database.database.execute_sql(f"SELECT * FROM {table} WHERE {where}").fetchall()
+        rows[table] = sorted(map(repr, found))
+    return rows
+
+
+@functools.cache
+def _conditions(same_account: bool) -> list[tuple[str, str]]:
+    """How to find a tenant's rows, table by table: the schema is the same in every database."""
+    return list(_each_condition(same_account))
+
+
+def _each_condition(same_account: bool) -> Iterator[tuple[str, str]]:
+    for table in sorted(database.database.get_tables()):
+        if _WITHOUT_TENANT.fullmatch(table) or (same_account and table == "account"):
+            continue
+        columns = {column.name for column in database.database.get_columns(table)}
+        if table in _BY_TABLE:
+            yield table, _BY_TABLE[table]
+        elif "tenant_id" in columns:
+            yield table, "tenant_id = {tenant}"
+        elif "account_id" in columns:
+            in_environment = same_account and "environment" in columns
+            yield table, "account_id = '{account}'" + (" AND environment = '{environment}'" if in_environment else "")
+        else:
+            raise AssertionError(f"whose are the rows of {table}? Say so in {__name__}")
+
+
+def differences(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> list[str]:
+    """The tables whose rows are not what they were."""
+    return [table for table, rows in after.items() if rows != before[table]]
