@@ -58,7 +58,7 @@ ReadRow = LeadRow | RowError
 
 def preview(source: Open) -> Preview:
     """What a file holds. Raises Blocked: it cannot be read, or is too wide."""
-    with _as_invalid():
+    with _refused():
         return look_at(_opened(source))
 
 
@@ -92,7 +92,7 @@ def import_file(
     batch of the chunks before it, to be undone or imported over.
     """
     source = partial(open_file, path)
-    with _as_invalid():
+    with _refused():
         total = sum(1 for _ in _opened(source))
         rows = rows_to_leads(_opened(source), order.mapping, order.region)
     batch = imports.open_batch(tenant, order, actor, total=total)
@@ -116,7 +116,7 @@ def lane_of(oid: str) -> str:
 
 
 def _confirm(tenant: Tenant, source: Open, order: Order, actor: Actor, keep: Callable[[], int]) -> ImportBatch:
-    with _as_invalid(), transaction():
+    with _refused(), transaction():
         total = sum(1 for _ in islice(_opened(source), AT_ONCE + 1))
         rows = rows_to_leads(_opened(source), order.mapping, order.region)
         if total > AT_ONCE:
@@ -317,7 +317,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _as_invalid() -> Iterator[None]:
+def _refused() -> Iterator[None]:
     try:
         yield
     except (CsvError, MappingError) as error:

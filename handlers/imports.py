@@ -21,7 +21,7 @@ _MAX_CELLS = 200
 
 
 def preview_upload(user: Caller, body: dict[str, Any]) -> Body:
-    """What the file holds; one that came as a file is kept, under `uploadId`. Raises Invalid, TooLarge."""
+    """What the file holds; one that came as a file is kept, under `uploadId`. Raises Blocked, TooLarge."""
     if "content" in body:
         return _preview(lead_import.preview(partial(open_text, body["content"])))
     file = _File(body["file"])
@@ -31,7 +31,7 @@ def preview_upload(user: Caller, body: dict[str, Any]) -> Body:
 
 
 def confirm_upload(user: Caller, body: dict[str, Any]) -> Body | Answer:
-    """What became of the rows, or 202 where the file is long. Raises Invalid, NotFound and Conflict (the upload)."""
+    """What became of the rows, or 202 where the file is long. Raises Blocked, NotFound, Conflict."""
     upload_oid = body.get("uploadId")
     order = Order(
         mapping=body["mapping"],

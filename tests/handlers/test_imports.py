@@ -74,7 +74,7 @@ class TestPreview:
             client.post("/api/leads/upload/preview", json={"content": content}),
             client.post("/api/leads/upload/preview", files={"file": ("x.csv", content)}),
         ):
-            assert (answer.status_code, answer.json()["code"]) == (400, "invalid_csv")
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_csv")
             assert message in answer.json()["error"]
 
     def test_file_over_fifty_mebibytes_is_refused(self, client):
@@ -142,7 +142,7 @@ class TestConfirm:
             pytest.param(
                 {"content": FILE, "uploadId": UNKNOWN, "mapping": MAPPING}, 400, "Unknown property", id="two files"
             ),
-            pytest.param({"content": FILE, "mapping": {"Nix": "phone"}}, 400, "no column 'Nix'", id="unknown column"),
+            pytest.param({"content": FILE, "mapping": {"Nix": "phone"}}, 422, "no column 'Nix'", id="unknown column"),
             pytest.param({"uploadId": UNKNOWN, "mapping": MAPPING}, 404, "Upload not found", id="unknown upload"),
         ],
     )
