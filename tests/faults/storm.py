@@ -154,13 +154,17 @@ class Storm:
 
 
 def _wait_for_commit(futures: Sequence[Future[Any]]) -> None:
-    """Wait until one more answer is stored, which is done with its effect."""
+    """Wait until one more answer is stored or one more job is done, which commits with its effect."""
     deadline = time.monotonic() + _COMMIT_WITHIN_S
     with connection():
-        stored = IdempotencyRecord.select().count()
-        while IdempotencyRecord.select().count() == stored and time.monotonic() < deadline:
+        before = _committed()
+        while _committed() == before and time.monotonic() < deadline:
             if all(future.done() for future in futures):
                 return
+
+
+def _committed() -> tuple[int, int]:
+    return IdempotencyRecord.select().count(), OutboxRow.select().where(OutboxRow.state == "done").count()
 
 
 def _raise_what_failed(futures: Sequence[Future[Any]]) -> None:

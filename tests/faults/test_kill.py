@@ -29,7 +29,7 @@ def test_syncs_lose_and_double_nothing(make_house, tide):
     house = make_house(ENGINE)
     storm = tide(house)
 
-    batches = syncs.run(house, storm, SEED, syncs=24, items=(50, 100))
+    batches = syncs.run(house, storm, SEED, syncs=16, items=(50, 100))
     storm.strike()
 
     syncs.check(house, batches)
@@ -41,7 +41,7 @@ def test_imports_lose_and_double_nothing(make_house, tide):
     house = make_house(ENGINE)
     storm = tide(house)
 
-    files = imports.run(house, storm, SEED, imports=9, long=1)
+    files = imports.run(house, storm, SEED, imports=6, long=1)
     settle(within_s=60)
 
     imports.check(house, files)
@@ -54,7 +54,7 @@ def test_each_reply_is_answered_once_and_in_order(make_house, tide):
         house = make_house(ENGINE, **model.settings)
         storm = tide(house)
 
-        replies = talks.run(house, storm, SEED, conversations=4, replies=3)
+        replies = talks.run(house, storm, SEED, conversations=4, replies=2)
         settle(within_s=60)
 
         talks.check(house, replies)
