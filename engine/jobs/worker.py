@@ -6,6 +6,7 @@ number of workers may run, in any number of processes: the database decides who 
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import random
 import threading
@@ -17,13 +18,14 @@ import structlog
 
 from engine.jobs import doorbell, registry
 from engine.jobs.registry import Job, Retry, Task
-from storage import accounts, clock, idempotency, outbox
+from storage import accounts, clock, idempotency, imports, outbox
 from storage.database import connection, transaction
 from storage.outbox import Claim, LeaseLost
 
 SWEEP_S = 1.0
 HOUSEKEEPING_S = 600.0
 DONE_KEPT_FOR = timedelta(days=7)
+_TURN_S = 1.0  # a lane with a long import lets others have the thread after this
 _PAUSE_S = 1.0  # after an error of the database or the queue
 _LONGEST_WAIT_S = 0.5  # of an idle thread, so that it notices a stop
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.005, 0.1  # how often `settle` looks at a row that somebody else works on
@@ -174,8 +176,12 @@ class Worker:
                 self._stopping.wait(_PAUSE_S)
 
     def _work(self, lane: str | None) -> None:
+        until = time.monotonic() + _TURN_S
         while lane is not None and not self._stopping.is_set() and work_next(lane):
-            continue
+            if time.monotonic() >= until and not self._lanes.empty():
+                with contextlib.suppress(queue.Full):  # then the sweep finds it
+                    self._lanes.put_nowait(lane)
+                break
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + self._sweep_s  # set first: one thread of the process sweeps at a time
             while not self._stopping.is_set() and work_next():
@@ -189,3 +195,4 @@ class Worker:
         with connection():
             outbox.purge(clock.now() - DONE_KEPT_FOR)
             idempotency.purge()
+            imports.purge()

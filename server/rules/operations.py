@@ -36,7 +36,7 @@ STANDARD_HEADERS = {
 }
 
 # Operations exempt from a rule, and why.
-UNCONDITIONAL = {"undo_import": "it changes leads, not the import whose ETag a client would have"}
+UNCONDITIONAL = {"undo_import": "an import that may be undone does not change any more"}
 UNPAGED = {"list_agent_templates": "a handful of constants that ship with the server"}
 # Parameters that need no example, and why.
 WITHOUT_EXAMPLE = {"cursor": "a made-up one is refused, and fuzzers send examples"}

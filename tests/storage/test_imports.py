@@ -367,9 +367,7 @@ def test_batch_is_audited_once(tenant, batch, actor):
 
 
 @pytest.mark.parametrize("column", ["phone", "email", "external_id"])
-def test_known_leads_are_found_by_index(tenant, column, engine, monkeypatch):
-    if engine != "sqlite":
-        pytest.skip("PostgreSQL plans by the size of the table")
+def test_known_leads_are_found_by_index(sqlite_tenant, column, monkeypatch):
     asked: list[tuple[str, Any]] = []
     run = database.database.obj.execute_sql
 
@@ -378,7 +376,7 @@ def test_known_leads_are_found_by_index(tenant, column, engine, monkeypatch):
         return run(sql, params)
 
     monkeypatch.setattr(database.database.obj, "execute_sql", listen)
-    lead_import._candidates(tenant, [ImportRow(2, {column: A}), ImportRow(3, {column: B})], take=True)
+    lead_import._candidates(sqlite_tenant, [ImportRow(2, {column: A}), ImportRow(3, {column: B})], take=True)
     monkeypatch.undo()
 
     [(sql, params)] = asked
