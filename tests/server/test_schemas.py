@@ -17,8 +17,12 @@ REQUESTS = sorted(
     if schema.get("type") == "object" and name.endswith(("Create", "Update", "Request", "Condition", "Item", "Content"))
 )
 # FormatChecker knows fewer formats than the compiled validator; where both know one they agree.
-_SCALARS = st.none() | st.booleans() | st.integers(-5, 3_000_000_000) | st.floats(allow_nan=False) | st.text(max_size=12)
-_ANYTHING = st.recursive(_SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner))
+_SCALARS = (
+    st.none() | st.booleans() | st.integers(-5, 3_000_000_000) | st.floats(allow_nan=False) | st.text(max_size=12)
+)
+_ANYTHING = st.recursive(
+    _SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner)
+)
 
 
 def _near(schema: dict) -> st.SearchStrategy:
