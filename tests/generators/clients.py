@@ -82,11 +82,12 @@ def test_python_client_creates_lists_and_reads_a_lead(python_client, party, monk
         party.base_url, party.key(), prefix="", auth_header_name="X-API-Key", httpx_args={"trust_env": False}
     )
 
-    created = api.create_lead.sync(client=client, body=models.LeadCreate(phone="+12025550142", name="Ada Example"))
-    listed = api.list_leads.sync(client=client)
-    found = api.list_leads.sync(client=client, statuses=[models.LeadStatus.NEW])
-    read = api.get_lead.sync(created.id, client=client)
-    missing = api.get_lead.sync(404404, client=client)
+    with client:
+        created = api.create_lead.sync(client=client, body=models.LeadCreate(phone="+12025550142", name="Ada Example"))
+        listed = api.list_leads.sync(client=client)
+        found = api.list_leads.sync(client=client, statuses=[models.LeadStatus.NEW])
+        read = api.get_lead.sync(created.id, client=client)
+        missing = api.get_lead.sync(404404, client=client)
 
     assert read == created
     assert [lead.id for lead in listed] == [created.id]
