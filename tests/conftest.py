@@ -125,7 +125,7 @@ class Served:
 
 @pytest.fixture(scope="session")
 def served(serve_on: Callable[[str], Served]) -> Served:
-    """`newleaf serve` in a process of its own, without rate limits, over a database that lives as long as the session."""
+    """`newleaf serve` in a process of its own without rate limits, over a database as old as the session."""
     return serve_on(ENGINE)
 
 
