@@ -59,9 +59,10 @@ def make(client: ContractClient) -> Callable[[str], str]:
         agent()
         client.post("/api/leads", json={"phone": "+12025550101"})
         opened = client.post("/api/conversations/start", json={"leadId": 1, "channel": "sms", "message": "Hello"})
-        while client.get(opened.headers["Location"]).json()["messages"][0]["deliveryStatus"] == "queued":
-            continue  # the worker delivers it in a moment, after which nothing changes by itself
-        return opened
+        for _ in range(10_000):  # the worker delivers it in a moment, after which nothing changes by itself
+            if client.get(opened.headers["Location"]).json()["messages"][0]["deliveryStatus"] != "queued":
+                return opened
+        raise AssertionError("the first message was not delivered")
 
     def key() -> Any:
         return client.post("/api/api-keys", json={"name": "A", "scopes": ["leads:view"], "environment": "test"})
