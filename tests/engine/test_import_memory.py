@@ -1,4 +1,4 @@
-"""Memory: an import of any length takes the same. NEWLEAF_TEST_IMPORT_ROWS makes it longer than 100,000 rows.
+"""Memory: an import of any length takes the same. NEWLEAF_TEST_IMPORT_ROWS makes it longer than 50,000 rows.
 
 Kept as a list of LeadRow these rows would take 50 MiB, as Lead several times that.
 """
@@ -17,7 +17,7 @@ from storage import imports, leads
 from storage.database import transaction
 from storage.imports import Order
 
-ROWS = int(os.environ.get("NEWLEAF_TEST_IMPORT_ROWS", "100000"))
+ROWS = int(os.environ.get("NEWLEAF_TEST_IMPORT_ROWS", "50000"))
 MAPPING = {"Name": "name", "Mail": "email", "Company": "company"}  # without phones: reading them takes most of the time
 BOUND_BYTES = 24 * 1024 * 1024
 STATM = Path("/proc/self/statm")

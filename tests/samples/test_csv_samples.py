@@ -27,7 +27,8 @@ from storage.database import transaction
 
 FOLDER = Path(os.environ.get("NEWLEAF_SAMPLES", Path(__file__).parents[2] / ".." / "shared" / "samples")) / "csv"
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the samples are not part of the repository")
+if not FOLDER.is_dir():
+    raise FileNotFoundError(f"The samples are not part of the repository: NEWLEAF_SAMPLES must name them, not {FOLDER}")
 
 
 @dataclass(frozen=True)
