@@ -79,7 +79,7 @@ def _import(house: House, storm: Storm, seed: str, number: int, is_long: Sequenc
     with house.client(storm, seed, abandons=0.15) as client:
         for index, long in enumerate(is_long):
             rows = AT_ONCE + random.randint(1, 1500) if long else random.randint(*_SHORT)
-            file = _file(random, f"file{number}x{index}", rows, known)
+            file = _file(random, number, index, rows, known)
             _confirm(client, file)
             files.append(file)
             if file.answer is not None and not file.is_job:
@@ -90,11 +90,14 @@ def _import(house: House, storm: Storm, seed: str, number: int, is_long: Sequenc
     return files
 
 
-def _file(random: Random, key: str, rows: int, known: list[str]) -> File:
+def _file(random: Random, client: int, index: int, rows: int, known: list[str]) -> File:
+    """A file of one client; its new phones begin with their file, so that no two files draw the same."""
+    key = f"file{client}x{index}"
     errors = rows // 50
     again = random.sample(known, min(len(known), rows // 5))
     twice = rows // 20
-    made = [f"+9991{random.randrange(10**9):09}" for _ in range(rows - errors - len(again) - twice)]
+    drawn = random.sample(range(10**6), rows - errors - len(again) - twice)
+    made = [f"+9991{client}{index:02}{number:06}" for number in drawn]
     repeated = random.choices(made, k=twice)
     first, later = made + again, repeated + ["12"] * errors
     random.shuffle(first)
