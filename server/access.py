@@ -39,9 +39,8 @@ class AccessMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 present = {name for name, _ in message["headers"]}
-                own = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.items()]
-                own += [(b"x-request-id", request.id.encode()), *_ALWAYS]
-                message["headers"] = [*message["headers"], *(pair for pair in own if pair[0] not in present)]
+                own = [*request.headers, (b"x-request-id", request.id.encode()), *_ALWAYS]
+                message["headers"] = [*message["headers"], *[pair for pair in own if pair[0] not in present]]
             await send(message)
 
         try:

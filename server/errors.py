@@ -66,11 +66,11 @@ class UnsupportedMediaType(NewleafError):
 
 
 class RateLimited(NewleafError):
-    """A tier is exhausted for `retry_after_s` more seconds; `headers` tell how its window stands."""
+    """A tier is exhausted for `retry_after_s` more seconds."""
 
-    def __init__(self, message: str, retry_after_s: int, headers: dict[str, str]) -> None:
+    def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__("rate_limited", message)
-        self.headers = {**headers, "Retry-After": str(retry_after_s)}
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def _headers(error: NewleafError) -> dict[str, str]:
     if isinstance(error, MethodNotAllowed):
         return {"Allow": error.allowed}
     if isinstance(error, RateLimited):
-        return error.headers
+        return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": _CHALLENGE}
     return {}

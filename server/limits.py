@@ -1,24 +1,20 @@
-"""Rate limits: sliding 60-second windows in up to four tiers, kept by the `limits` library.
+"""Rate limits: sliding 60-second windows in up to four tiers, kept in the storages of the `limits` library.
 
-A request is tested against all its tiers before any of them counts it, so one that is refused uses up nothing; only
-where processes race for the last place of a shared tier may the loser have been counted in another. When the shared
-storage does not answer, requests are served and counted in memory.
+A request is counted in all its tiers at once or, where one of them is full, in none. When the shared storage does not
+answer, requests are served and counted in memory.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
-from typing import Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 import structlog
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, RedisStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from limits.errors import StorageError
+from redis import RedisError
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -27,16 +23,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from storage.tenancy import Caller
 
 from .errors import RateLimited
-from .requests import RequestState, state
+from .requests import Headers, RequestState, state
 from .settings import Settings
+from .windows import WINDOW_S, MemoryWindows, SharedWindows, Taken, Window
 
 _log = structlog.get_logger("newleaf.limits")
-_WINDOW_S = 60
 _PAUSE_S = 5  # so long is a shared storage left alone that did not answer: asking it delays every request
 _UNLIMITED = 2_147_483_647
+_MOST_SPENT = 10_000  # addresses remembered as having used up a shared window
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tier:
     """One limit: how many requests a minute, and what a client is told when they are used up."""
 
@@ -45,32 +42,36 @@ class Tier:
     message: str
 
 
-Charge = tuple[Tier, str]  # a tier and whose window of it
+class Charge(NamedTuple):
+    """A tier, and the key of somebody's window of it."""
+
+    tier: Tier
+    key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a window stands: requests allowed in it, left in it, and seconds until it is whole again."""
+@lru_cache(maxsize=4096)
+def charge(tier: Tier, whose: str) -> Charge:
+    """The charge for one request of somebody: an address, an API key, an account."""
+    return Charge(tier, tier.item.key_for(tier.name, whose))
 
-    limit: int
-    remaining: int
-    reset_s: int
 
-    def headers(self) -> dict[str, str]:
-        """The rate-limit headers of an answer."""
-        return {
-            "RateLimit-Limit": str(self.limit),
-            "RateLimit-Remaining": str(self.remaining),
-            "RateLimit-Reset": str(self.reset_s),
-            "RateLimit-Policy": f"{self.limit};w={_WINDOW_S}",
-        }
+def _headers(limit: int, remaining: int, reset_s: int) -> Headers:
+    return [
+        (b"ratelimit-limit", b"%d" % limit),
+        (b"ratelimit-remaining", b"%d" % remaining),
+        (b"ratelimit-reset", b"%d" % reset_s),
+        (b"ratelimit-policy", b"%d;w=%d" % (limit, WINDOW_S)),
+    ]
 
 
 class Limiter(Protocol):
     """Counts requests against tiers."""
 
-    async def admit(self, charges: Sequence[Charge], *, count: bool = True) -> Standing:
-        """The tightest standing after counting (or only testing) a request. Raises RateLimited."""
+    def refuse_spent(self, request: RequestState, owed: Charge) -> None:
+        """Raises RateLimited if this process knows that a window is full; asks nobody and counts nothing."""
+
+    async def admit(self, request: RequestState, charges: Sequence[Charge]) -> None:
+        """Count a request in all these tiers, note how the tightest stands. Raises RateLimited, then counting none."""
 
     async def close(self) -> None:
         """Let go of the storage."""
@@ -82,9 +83,12 @@ class Unlimited:
     async def close(self) -> None:
         """Nothing is held."""
 
-    async def admit(self, charges: Sequence[Charge], *, count: bool = True) -> Standing:  # noqa: ARG002
-        """A standing that nothing changes."""
-        return Standing(_UNLIMITED, _UNLIMITED, _WINDOW_S)
+    def refuse_spent(self, request: RequestState, owed: Charge) -> None:
+        """Nothing is ever spent."""
+
+    async def admit(self, request: RequestState, charges: Sequence[Charge]) -> None:  # noqa: ARG002
+        """Headers of a window that nothing fills."""
+        request.headers = _headers(_UNLIMITED, _UNLIMITED, WINDOW_S)
 
 
 class WindowLimiter:
@@ -92,56 +96,70 @@ class WindowLimiter:
 
     def __init__(self, pool: ConnectionPool | None = None) -> None:
         self._pool = pool
-        self._memory = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._shared = None if pool is None else SlidingWindowCounterRateLimiter(_storage(pool))
+        self._memory = MemoryWindows()
+        self._shared = None if pool is None else SharedWindows(pool)
+        self._spent: dict[str, float] = {}  # shared windows that were full, and until when nobody need ask again
         self._is_down = False
         self._asked_again_at = 0.0
 
-    async def admit(self, charges: Sequence[Charge], *, count: bool = True) -> Standing:
-        """The tightest standing after counting (or only testing) a request. Raises RateLimited."""
-        if self._shared is not None and time.monotonic() >= self._asked_again_at:
-            try:
-                standing = await self._admit(self._shared, charges, count)
-            except StorageError as error:
-                if not self._is_down:
-                    _log.error("shared rate limits are down, counting in memory", error=str(error.storage_error))
-                self._is_down = True
-                self._asked_again_at = time.monotonic() + _PAUSE_S
-            else:
-                if self._is_down:
-                    _log.info("shared rate limits are back")
-                self._is_down = False
-                return standing
-        return await self._admit(self._memory, charges, count)
+    def refuse_spent(self, request: RequestState, owed: Charge) -> None:
+        """Raises RateLimited if this process knows that a window is full; asks nobody and counts nothing."""
+        if self._shared is not None and not self._is_down:
+            left_s = self._spent.get(owed.key, 0.0) - time.monotonic()
+            if left_s > 0:
+                raise _refusal(request, owed.tier, int(left_s) + 1)
+            return
+        full, [window] = self._memory.take([owed.key], [owed.tier.item.amount], count=False)
+        if full is not None:
+            raise _refusal(request, owed.tier, window.frees_in_s())
+
+    async def admit(self, request: RequestState, charges: Sequence[Charge]) -> None:
+        """Count a request in all these tiers, note how the tightest stands. Raises RateLimited, then counting none."""
+        full, windows = await self._take([each.key for each in charges], [each.tier.item.amount for each in charges])
+        if full is not None:
+            reset_s = windows[full].frees_in_s()
+            if self._shared is not None:
+                self._remember(charges[full].key, reset_s)
+            raise _refusal(request, charges[full].tier, reset_s)
+        _note_tightest(request, charges, windows)
 
     async def close(self) -> None:
         """Close the connections to the shared storage."""
         if self._pool is not None:
             await self._pool.aclose()
 
-    async def _admit(
-        self, windows: SlidingWindowCounterRateLimiter, charges: Sequence[Charge], count: bool
-    ) -> Standing:
-        for tier, whose in charges:
-            if not await windows.test(tier.item, tier.name, whose):
-                raise await self._refusal(windows, tier, whose)
-        if count:
-            for tier, whose in charges:
-                if not await windows.hit(tier.item, tier.name, whose):
-                    raise await self._refusal(windows, tier, whose)
-        standings = [await self._standing(windows, tier, whose) for tier, whose in charges]
-        return min(standings, key=lambda standing: standing.remaining)
+    async def _take(self, keys: list[str], amounts: list[int]) -> Taken:
+        if self._shared is not None and time.monotonic() >= self._asked_again_at:
+            try:
+                taken = await self._shared.take(keys, amounts)
+            except RedisError as error:
+                if not self._is_down:
+                    _log.error("shared rate limits are down, counting in memory", error=str(error))
+                self._is_down = True
+                self._asked_again_at = time.monotonic() + _PAUSE_S
+            else:
+                if self._is_down:
+                    _log.info("shared rate limits are back")
+                self._is_down = False
+                return taken
+        return self._memory.take(keys, amounts)
 
-    async def _refusal(self, windows: SlidingWindowCounterRateLimiter, tier: Tier, whose: str) -> RateLimited:
-        standing = await self._standing(windows, tier, whose)
-        spent = Standing(standing.limit, 0, max(standing.reset_s, 1))
-        return RateLimited(tier.message, spent.reset_s, spent.headers())
+    def _remember(self, key: str, reset_s: int) -> None:
+        if len(self._spent) >= _MOST_SPENT:
+            self._spent.clear()
+        self._spent[key] = time.monotonic() + reset_s
 
-    @staticmethod
-    async def _standing(windows: SlidingWindowCounterRateLimiter, tier: Tier, whose: str) -> Standing:
-        stats = await windows.get_window_stats(tier.item, tier.name, whose)
-        reset_s = min(max(ceil(stats.reset_time - time.time()), 0), _WINDOW_S)
-        return Standing(tier.item.amount, max(int(stats.remaining), 0), reset_s)
+
+def _note_tightest(request: RequestState, charges: Sequence[Charge], windows: Sequence[Window]) -> None:
+    left = [each.tier.item.amount - window.used() for each, window in zip(charges, windows, strict=True)]
+    place = left.index(min(left))
+    request.headers = _headers(charges[place].tier.item.amount, left[place], windows[place].frees_in_s())
+
+
+def _refusal(request: RequestState, tier: Tier, reset_s: int) -> RateLimited:
+    reset_s = max(reset_s, 1)
+    request.headers = _headers(tier.item.amount, 0, reset_s)
+    return RateLimited(tier.message, reset_s)
 
 
 class RateLimits:
@@ -164,31 +182,18 @@ class RateLimits:
 
     async def admit(self, request: RequestState, caller: Caller | None, *, is_sync: bool) -> None:
         """Count a request in all its tiers. Raises RateLimited, in which case it counts in none."""
-        charges: list[Charge] = [(self.address, request.address)]
+        charges = [charge(self.address, request.address)]
         if caller is not None:
-            charges.append((self.key, caller.key_id))
+            charges.append(charge(self.key, caller.key_id))
             if is_sync:
-                charges.append((self.sync, caller.key_id))
-            charges.append((self.account, caller.tenant.account_id))
-        try:
-            standing = await self.limiter.admit(charges)
-        finally:
-            request.counted = True
-        request.headers |= standing.headers()
+                charges.append(charge(self.sync, caller.key_id))
+            charges.append(charge(self.account, caller.tenant.account_id))
+        request.counted = True
+        await self.limiter.admit(request, charges)
 
     async def close(self) -> None:
         """Let go of the storage that holds the windows."""
         await self.limiter.close()
-
-
-def _storage(pool: ConnectionPool) -> RedisStorage:
-    # The pool knows the address; the URI only says what it speaks.
-    return RedisStorage(
-        "async+redis://",
-        implementation="redispy",
-        wrap_exceptions=True,
-        connection_pool=pool,  # type: ignore[arg-type]
-    )
 
 
 def _limiter(settings: Settings) -> Limiter:
@@ -220,21 +225,18 @@ class AddressLimitMiddleware:
             await self.app(scope, receive, send)
             return
         request = state(scope)
-        charge = [(self.limits.address, request.address)]
-        request.headers |= (await self.limits.limiter.admit(charge, count=False)).headers()
-
-        async def count_once() -> None:
-            if not request.counted:
-                request.counted = True
-                with contextlib.suppress(RateLimited):  # filled up meanwhile: there is nothing left to count
-                    request.headers |= (await self.limits.limiter.admit(charge)).headers()
+        self.limits.limiter.refuse_spent(request, charge(self.limits.address, request.address))
 
         async def counting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                await count_once()
+            if not request.counted:
+                await self._count(request)
             await send(message)
 
         try:
             await self.app(scope, receive, counting)
         finally:
-            await count_once()
+            if not request.counted:
+                await self._count(request)
+
+    async def _count(self, request: RequestState) -> None:
+        await self.limits.admit(request, None, is_sync=False)

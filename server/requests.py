@@ -12,6 +12,8 @@ from starlette.types import Scope
 
 from storage.tenancy import Caller
 
+Headers = list[tuple[bytes, bytes]]
+
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -25,7 +27,8 @@ class RequestState:
     caller: Caller | None = None
     credential: str = field(default="", repr=False)  # the API key as it was presented
     operation: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)  # go onto the answer, whoever gives it
+    incoming: dict[bytes, bytes] = field(default_factory=dict, repr=False)  # by name in lower case, the first of each
+    headers: Headers = field(default_factory=list)  # go onto the answer, whoever gives it
     counted: bool = False  # against the address's limit
     body_hash: str = ""
     files: list[UploadFile] = field(default_factory=list)  # of a multipart body, to be closed with the request
@@ -33,10 +36,8 @@ class RequestState:
 
 def header(scope: Scope, name: bytes) -> str | None:
     """The value of a header, given in lower case; the first where it is repeated."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return bytes(value).decode("latin-1")
-    return None
+    value = state(scope).incoming.get(name)
+    return None if value is None else value.decode("latin-1")
 
 
 def state(scope: Scope) -> RequestState:
@@ -47,9 +48,10 @@ def state(scope: Scope) -> RequestState:
 
 def begin(scope: Scope) -> RequestState:
     """Open the state of a request: the client's own request id where it is acceptable, a new one otherwise."""
-    offered = header(scope, b"x-request-id") or ""
+    incoming = dict(reversed(scope["headers"]))
+    offered = incoming.get(b"x-request-id", b"").decode("latin-1")
     request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else secrets.token_hex(8)
     client = scope.get("client")
-    opened = RequestState(id=request_id, address=client[0] if client else "unknown")
+    opened = RequestState(id=request_id, address=client[0] if client else "unknown", incoming=incoming)
     scope["newleaf"] = opened
     return opened

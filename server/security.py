@@ -47,10 +47,14 @@ async def identify(scope: Scope) -> Caller:
 
     Raises Unauthenticated.
     """
-    key = state(scope).credential = presented_key(scope)
+    request = state(scope)
+    key = request.credential = presented_key(scope)
+    known = api_keys.recall(key)
+    if known is not None:
+        return api_keys.admit(known, request.address, request.id)
     if not api_keys.checksum_ok(key):
         raise Unauthenticated("invalid_api_key", "Invalid or expired API key")
-    return await run_in_threadpool(_authenticate, key, state(scope))
+    return await run_in_threadpool(_authenticate, key, request)
 
 
 def require(caller: Caller, scopes: tuple[str, ...]) -> None:

