@@ -279,7 +279,7 @@ def restore(tenant: Tenant, number: int, actor: Actor) -> Lead:
         if lead.deleted_at is None:
             return lead
         if lead.deleted_at <= horizon:
-            raise _not_found()
+            raise not_found()
         _require_free(tenant, lead)
         with one_owner():
             lead.store(deleted_at=None, updated_at=clock.stamp())
@@ -358,11 +358,12 @@ def _hold(tenant: Tenant, number: int) -> Lead:
 
 def _found(lead: Lead | None) -> Lead:
     if lead is None:
-        raise _not_found()
+        raise not_found()
     return lead
 
 
-def _not_found() -> NotFound:
+def not_found() -> NotFound:
+    """What is raised for a lead that is not there, or not for this tenant."""
     return NotFound("lead_not_found", "Lead not found")
 
 

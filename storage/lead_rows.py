@@ -1,0 +1,140 @@
+"""Leads as they are read: rows decoded straight into what JSON says of a lead, without models in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+from peewee import JSONField
+
+from .database import is_sqlite
+from .leads import Lead, live, not_found
+from .statements import ANY_TENANT, slot, statement
+from .tenancy import Tenant
+
+_encode = msgspec.json.Encoder().encode
+
+
+class LeadRow(
+    Struct,
+    frozen=True,
+    gc=False,
+    omit_defaults=True,
+    rename={
+        "number": "id",
+        "account_id": "accountId",
+        "phone_valid": "phoneValid",
+        "agent_assigned_by": "agentAssignedBy",
+        "custom_fields": "customFields",
+        "opted_out": "optedOut",
+        "created_at": "createdAt",
+        "updated_at": "updatedAt",
+        "assigned_agent_id": "assignedAgentId",
+        "ab_test_id": "abTestId",
+        "external_id": "externalId",
+        "import_batch_id": "importBatchId",
+        "last_contacted_at": "lastContactedAt",
+    },
+):
+    """The contract's Lead, ready to be encoded; what has no value is absent. The Raw members are JSON already."""
+
+    number: int
+    account_id: str
+    name: str
+    phone: str
+    phone_valid: bool
+    email: str
+    status: str
+    source: str
+    tags: Raw
+    agent_assigned_by: str
+    custom_fields: Raw
+    opted_out: Raw
+    created_at: str
+    updated_at: str
+    assigned_agent_id: str | None = None
+    ab_test_id: str | None = None
+    timezone: str | None = None
+    external_id: str | None = None
+    import_batch_id: str | None = None
+    last_contacted_at: str | None = None
+
+
+_COLUMNS = [Lead._meta.fields[name] for name in LeadRow.__struct_fields__ if name != "account_id"]
+
+
+def of_lead(tenant: Tenant, lead: Lead) -> LeadRow:
+    """What is read of this lead once it is stored as it stands in memory."""
+    values = {column.name: getattr(lead, column.name) for column in _COLUMNS}
+    for column in _COLUMNS:
+        if isinstance(column, JSONField):
+            values[column.name] = Raw(_encode(values[column.name]))
+    return LeadRow(account_id=tenant.account_id, **values)
+
+
+def columns() -> list[Any]:
+    """What to select for `decoded`; JSON as the text that it is."""
+    as_text = not is_sqlite()
+    return [column.cast("TEXT") if as_text and isinstance(column, JSONField) else column for column in _COLUMNS]
+
+
+def decoded(tenant: Tenant, rows: Iterable[tuple[Any, ...]]) -> list[LeadRow]:
+    """The leads of rows that begin with `columns()`."""
+    account_id = tenant.account_id
+    return [
+        LeadRow(
+            number,
+            account_id,
+            name,
+            phone,
+            phone_valid == 1,
+            email,
+            status,
+            source,
+            Raw(tags),
+            assigned_by,
+            Raw(custom_fields),
+            Raw(opted_out),
+            created_at,
+            updated_at,
+            agent_id,
+            ab_test_id,
+            timezone,
+            external_id,
+            import_batch_id,
+            last_contacted_at,
+        )
+        for (
+            number,
+            name,
+            phone,
+            phone_valid,
+            email,
+            status,
+            source,
+            tags,
+            assigned_by,
+            custom_fields,
+            opted_out,
+            created_at,
+            updated_at,
+            agent_id,
+            ab_test_id,
+            timezone,
+            external_id,
+            import_batch_id,
+            last_contacted_at,
+            *_,
+        ) in rows
+    ]
+
+
+def get(tenant: Tenant, number: int) -> LeadRow:
+    """The lead with this public id. Raises NotFound, for a deleted one and another tenant's too."""
+    found = statement("lead_rows.get", lambda: live(ANY_TENANT, *columns()).where(Lead.number == slot("number")))
+    rows = found.run({"tenant": tenant.id, "number": number}).fetchall()
+    if not rows:
+        raise not_found()
+    return decoded(tenant, rows)[0]
