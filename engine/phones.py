@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import phonenumbers
+from phonenumbers import re_util
+
+from engine import phone_plans
 
 MIN_DIGITS = 7
 MAX_DIGITS = 15
@@ -28,8 +31,13 @@ _SCIENTIFIC = re.compile(r"^\+?(\d)(?:[.,](\d*))?E\+?(\d{1,2})$", re.IGNORECASE)
 _FLOAT = re.compile(r"^(\+?\d{7,15})[.,]0+$")  # a number column that went through a data frame
 _VANITY = re.compile(r"^\+?\d[\d\s().-]{2,}[A-Z][A-Z\d\s.-]{2,}$")
 _TRUNK_ZERO = re.compile(r"\(\s*0\s*\)")
+_PLAIN = re.compile(r"[+(0-9][0-9 ().-]{5,38}[0-9]")  # nothing but a number, in the signs that group digits
+_NO_DIGITS = str.maketrans("", "", "+ ().-")
 _HARD_SEPARATOR = re.compile(r"\s*(?::::|[;,|\n\r])\s*|(?<=\d)\s+(?=\+)|\s+(?:or|and|oder|und)\s+")
 _SLASH = re.compile(r"\s*/\s*")
+
+if hasattr(re_util, "enable_pattern_cache"):  # else numbers from many countries compile their patterns every time
+    re_util.enable_pattern_cache()
 
 
 class PhoneError(ValueError):
@@ -56,6 +64,30 @@ def normalize(raw: str, region: str | None = None) -> Phone:
     7 to 15 digits that are no valid number come back as "+digits", invalid. Raises PhoneError for fewer or more
     digits, and for a number that a spreadsheet rounded (4.47701E+11).
     """
+    return _known_at_once(raw, region) or _understood(raw, region)
+
+
+def _known_at_once(raw: str, region: str | None) -> Phone | None:
+    """A valid number in plain notation; None where it takes more to tell, or it is none."""
+    if not _PLAIN.fullmatch(raw):
+        return None
+    if ("(" in raw and _TRUNK_ZERO.search(raw)) or ("." in raw and _FLOAT.match(raw)):
+        return None
+    number = raw.translate(_NO_DIGITS)
+    if len(number) < MIN_DIGITS:
+        return None
+    if raw[0] == "+":
+        e164 = phone_plans.international(number)
+    elif region:
+        e164 = phone_plans.national(number, region.upper())
+    elif number.startswith("00"):
+        e164 = phone_plans.international(number[2:])
+    else:
+        e164 = phone_plans.international(number)
+    return Phone(e164, True) if e164 else None
+
+
+def _understood(raw: str, region: str | None) -> Phone:
     text = _plain(raw)
     text = _expand_scientific(text)
     dialled = _EXTENSION.sub("", _URI_PARAMETER.sub("", text))
@@ -73,6 +105,8 @@ def first_of(raw: str, region: str | None = None) -> tuple[Phone, tuple[Phone, .
     Separators are ":::", ";", ",", "|", line breaks, "or", "and", and "/" between whole numbers: "030 / 23 125 300"
     stays one number. Raises PhoneError when no part holds a number.
     """
+    if phone := _known_at_once(raw, region):
+        return phone, ()
     text = _EXTENSION.sub("", _URI_PARAMETER.sub("", _plain(raw)))
     rounded = _SCIENTIFIC.match(text)  # its comma is no separator
     parts = [text] if rounded else _rejoin([part for part in _HARD_SEPARATOR.split(text) if digits(part)])
