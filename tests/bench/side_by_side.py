@@ -18,6 +18,7 @@ AS_MOST = "FastAPI + SQLAlchemy"
 COMMANDS = {
     "newleaf": servers.newleaf_command("--no-worker"),
     BY_HAND: servers.uvicorn_command("tests.bench.references.starlette_sqlite:app", "--no-access-log"),
+    AS_MOST: servers.uvicorn_command("tests.bench.references.fastapi_app:app", "--no-access-log"),
 }
 _TARGETS = {BY_HAND: 1.0, AS_MOST: 10.0}
 _SYNC_TARGETS = {BY_HAND: 0.95, AS_MOST: 3.0}

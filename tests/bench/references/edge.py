@@ -26,7 +26,11 @@ encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_STANDARD = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+_STANDARD = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
 _NO_KEY = "Authentication required. Provide an API key via X-API-Key header or Authorization: Bearer header."
 
 _log = logging.getLogger("reference.access")
@@ -104,7 +108,8 @@ def guarded(find_key: FindKey, scope: str, handler: Handler, *, is_sync: bool = 
         except limiting.TooManyRequests as error:
             headers = error.headers
             response = _refused(429, {"error": str(error), "code": "rate_limited"}, request_id)
-        response.headers.update({**headers, "X-Request-Id": request_id, **_STANDARD})
+        own = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        response.raw_headers += [*own, (b"x-request-id", request_id.encode()), *_STANDARD]
         _log.info(
             encode(
                 {
