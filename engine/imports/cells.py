@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from functools import cache
+from functools import cache, lru_cache
 
 MAX_EMAIL = 254
+MAX_LOCAL = 64  # of it before the @
 TEST_LEAD = "<test lead: dummy data"
 
 _EDGES = " \t\r\n\f\v\u00a0\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
@@ -19,13 +20,18 @@ _TEXT_MARK = re.compile(r"'(?=[=+\-@\d])")  # not the apostrophe of 't Hooft
 _AD_ID = re.compile(r"^(?:ag|as|[lpfc]):(?=\d{10,}$)")
 _ABSENT_ANYWHERE = {"[not provided]", "(not provided)", "not provided", "0/0/00"}
 _ABSENT_FACTS = {"n/a", "na", "none", "null", "nil", "unknown", "undefined", "#n/a"}
+_MAY_BE_MARKED = frozenset("='[(nN0")  # how a mark, or a text that stands for none, begins
 _EMAIL_SEPARATOR = re.compile(r":::|[;,|\n\r]")
 _IN_BRACKETS = re.compile(r"<([^<>]*)>")
 _EMAIL = re.compile(
     r"(?P<local>[^\s@<>\"',;:()\[\]\\.]+(?:\.[^\s@<>\",;:()\[\]\\.]+)*)@"
     r"(?P<domain>(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,})"
 )
+_PLAIN_EMAIL = re.compile(
+    r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}"
+)
 _TAG_SEPARATOR = re.compile(r":::|[;,|\n\r]")
+_REMEMBERED = 200  # characters of a text that may come again in many rows
 
 _STATUSES = {
     "new": "new, open, created, open not contacted, not contacted, uncontacted, untouched, fresh",
@@ -41,6 +47,8 @@ _STATUS_OF = {text: status for status, texts in _STATUSES.items() for text in te
 def clean(raw: str) -> str:
     """The text a person meant: trimmed, spreadsheet marks removed, "" where the export says that there is none."""
     text = raw.strip(_EDGES)
+    if text[:1] not in _MAY_BE_MARKED and ":" not in text[1:3]:
+        return text
     if formula := _FORMULA_TEXT.fullmatch(text):
         text = formula[1].replace('""', '"').strip(_EDGES)
     text = _AD_ID.sub("", _TEXT_MARK.sub("", text, count=1) if text.startswith("'") else text)
@@ -49,8 +57,12 @@ def clean(raw: str) -> str:
 
 def fact(text: str) -> str:
     """A clean text, or "" where it only stands for a missing fact: "n/a", "unknown", "-". Not for names (Mr. Null)."""
-    has_content = any(char.isalnum() for char in text)
-    return text if has_content and text.lower() not in _ABSENT_FACTS else ""
+    return text if has_content(text) and text.lower() not in _ABSENT_FACTS else ""
+
+
+def has_content(text: str) -> bool:
+    """Whether there is a letter or a digit in it."""
+    return text[:1].isalnum() or any(map(str.isalnum, text))
 
 
 def one_line(text: str) -> str:
@@ -60,6 +72,9 @@ def one_line(text: str) -> str:
 
 def emails(text: str) -> tuple[str, ...]:
     """The valid addresses of a cell (`a@example.com; Bo <b@example.com>`), their domains in lower case."""
+    if len(text) <= MAX_EMAIL and _PLAIN_EMAIL.fullmatch(text):
+        local, _, domain = text.partition("@")
+        return (f"{local}@{domain.lower()}",) if len(local) <= MAX_LOCAL else ()
     found = [_email(part) for part in _EMAIL_SEPARATOR.split(text)]
     return tuple(dict.fromkeys(address for address in found if address))
 
@@ -68,7 +83,7 @@ def _email(part: str) -> str:
     bracketed = _IN_BRACKETS.search(part)
     address = (bracketed[1] if bracketed else part).strip(_EDGES + "'\"").removeprefix("mailto:")
     match = _EMAIL.fullmatch(address) if len(address) <= MAX_EMAIL else None
-    if not match or len(match["local"]) > 64:
+    if not match or len(match["local"]) > MAX_LOCAL:
         return ""
     return f"{match['local']}@{match['domain'].lower()}"
 
@@ -78,12 +93,22 @@ def tags(text: str) -> tuple[str, ...]:
 
     Google marks its system groups with "* ": the mark goes, and so does "* myContacts", which stands at everybody.
     """
+    return _tags(text) if len(text) <= _REMEMBERED else _tags.__wrapped__(text)
+
+
+@lru_cache(maxsize=1024)
+def _tags(text: str) -> tuple[str, ...]:
     parts = [one_line(part).strip(_EDGES) for part in _TAG_SEPARATOR.split(text)]
     return tuple(dict.fromkeys(part.removeprefix("* ") for part in parts if part and part != "* myContacts"))
 
 
 def status(text: str) -> str:
     """Our status for a CRM's word ("Open - Not Contacted" → new), or "" for a word that tells nothing certain."""
+    return _status(text) if len(text) <= _REMEMBERED else _status.__wrapped__(text)
+
+
+@lru_cache(maxsize=1024)
+def _status(text: str) -> str:
     return _STATUS_OF.get(" ".join(re.findall(r"[^\W_]+", text.lower())), "")
 
 

@@ -18,7 +18,9 @@ FULL_SAMPLE = 32 * 1024  # characters; a shorter text is the whole file
 MAX_LINE = 1024 * 1024  # characters; a CSV line is never that long, a binary file's "line" is
 
 _NOTHING = " \t\r\n,;|"
-_LINE_END = re.compile(r"\r\n|\r|\n")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+_OTHER_ENDS = "\v\f\x1c\x1d\x1e"
+_OTHER_UNICODE_ENDS = re.compile("[\x85\u2028\u2029]")
 _DIRECTIVE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's own first line
 
 
@@ -42,27 +44,38 @@ class Dialect:
         )
 
 
-def split_lines(pieces: Iterable[str]) -> Iterator[str]:
-    """Lines with their ends (LF, CRLF or CR alone, also mixed). Raises CsvError for a line beyond 1 MiB."""
+def split_lines(pieces: Iterable[str]) -> Iterator[list[str]]:
+    """Lines with their ends (LF, CRLF or CR alone, also mixed), as many at a time as a piece holds.
+
+    Raises CsvError for a line beyond 1 MiB.
+    """
     rest = ""
     for piece in pieces:
-        rest += piece
-        start = 0
-        for end in _LINE_END.finditer(rest):
-            if end[0] == "\r" and end.end() == len(rest):
-                break  # its LF may come with the next piece
-            yield rest[start : end.end()]
-            start = end.end()
-        rest = rest[start:]
+        lines = _lines(rest + piece)
+        rest = "" if not lines or lines[-1].endswith("\n") else lines.pop()  # after a CR an LF may come
+        yield lines
         if len(rest) > MAX_LINE:
             raise CsvError("A line is longer than 1 MiB. This does not look like a CSV file.")
     if rest:
-        yield rest
+        yield [rest]
+
+
+def _lines(text: str) -> list[str]:
+    if _has_other_ends(text):
+        return _LINE.findall(text)
+    return text.splitlines(keepends=True)
+
+
+def _has_other_ends(text: str) -> bool:
+    """Whether Python would also split at what ends no line of a CSV file."""
+    if any(end in text for end in _OTHER_ENDS):
+        return True
+    return not text.isascii() and _OTHER_UNICODE_ENDS.search(text) is not None
 
 
 def detect(sample: str) -> Dialect:
     """The dialect of a text that begins like this; a comma where nothing tells."""
-    lines = [line for line in split_lines([sample]) if line.strip(_NOTHING)]
+    lines = [line for some in split_lines([sample]) for line in some if line.strip(_NOTHING)]
     if not lines:
         return Dialect()
     if directive := _DIRECTIVE.fullmatch(lines[0]):

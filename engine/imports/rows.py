@@ -10,25 +10,26 @@ long; `otherPhones`, `otherEmails` the further ones; `firstName`, `lastName` par
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from itertools import chain
+
+import msgspec
 
 from engine import phones
 from engine.imports import cells
-from engine.imports.mapping import Plan, plan
+from engine.imports.mapping import plan
 from engine.imports.source import CsvSource, RowError, SourceRow
 from engine.phones import Phone, PhoneError
 
 MAX_NAME = 200
 MAX_SOURCE = 100
-MAX_EXTERNAL_ID = 255
+MAX_EXTERNAL_ID = 200
 MAX_TAG = 50
 MAX_TAGS = 50
 MAX_CUSTOM_FIELDS = 100
 MAX_CUSTOM_VALUE = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class LeadRow:
+class LeadRow(msgspec.Struct, frozen=True):
     """A lead as its row tells it; "" where the row says nothing (a new lead without a name is the job's to name)."""
 
     row: int
@@ -41,7 +42,7 @@ class LeadRow:
     external_id: str = ""
     status: str = ""
     timezone: str = ""
-    custom_fields: dict[str, str] = field(default_factory=dict)
+    custom_fields: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -61,57 +62,97 @@ def rows_to_leads(
     region: the account's country for national phone notation. Raises MappingError at once for a mapping that does not
     fit the file, CsvError while iterating.
     """
-    chosen = plan(source.headers, mapping)
-    width = len(source.headers)
-    return (row if isinstance(row, RowError) else _read(row, chosen, width, region) for row in source)
+    read = _Layout(source.headers, mapping, region).read
+    return (row if isinstance(row, RowError) else read(row) for row in source)
 
 
 class _UnusableError(ValueError):
     """The row is not imported; the message is for its RowError."""
 
 
-def _read(row: SourceRow, chosen: Plan, width: int, region: str | None) -> LeadRow | RowError:
-    texts = {column: cells.clean(text) for column, text in row.cells.items()}
-    if any(cells.TEST_LEAD in text for text in texts.values()):
-        return RowError(row.number, "A test lead of the ad platform.")
-    custom = _custom_fields(chosen, texts, width)
-    try:
-        lead = _lead(row.number, chosen, texts, custom, region)
-        _check_custom_fields(custom)
-    except _UnusableError as problem:
-        return RowError(row.number, str(problem))
-    return lead
+class _Layout:
+    """A mapping made out for one file: the places of the columns that feed each target."""
+
+    def __init__(self, headers: Sequence[str], mapping: Mapping[str, str], region: str | None) -> None:
+        chosen = plan(headers, mapping)
+        place = {header: number for number, header in enumerate(headers)}
+        of = {target: tuple(place[column] for column in columns) for target, columns in chosen.fields.items()}
+        self.width = len(headers)
+        self.region = region
+        self.custom = [(key, tuple(place[column] for column in columns)) for key, columns in chosen.custom.items()]
+        self.phone, self.email, self.tags = of.get("phone", ()), of.get("email", ()), of.get("tags", ())
+        self.external_id, self.name, self.source = of.get("externalId", ()), of.get("name", ()), of.get("source", ())
+        self.status, self.timezone = of.get("status", ()), of.get("timezone", ())
+        self.name_parts = [(part, of[part]) for part in ("firstName", "middleName", "lastName") if part in of]
+
+    def read(self, row: SourceRow) -> LeadRow | RowError:
+        texts = list(map(cells.clean, row.texts))
+        if cells.TEST_LEAD in "\n".join(texts):
+            return RowError(row.number, "A test lead of the ad platform.")
+        if len(texts) < self.width:
+            texts += [""] * (self.width - len(texts))
+        custom = self._custom_fields(texts)
+        try:
+            lead = self._lead(row.number, texts, custom)
+            _check_custom_fields(custom)
+        except _UnusableError as problem:
+            return RowError(row.number, str(problem))
+        return lead
+
+    def _lead(self, number: int, texts: Sequence[str], custom: dict[str, str]) -> LeadRow:
+        phone, phone_problem = _phone(_fed(self.phone, texts), custom, self.region) if self.phone else (None, "")
+        email = _email(_fed(self.email, texts), custom) if self.email else ""
+        external_id = _external_id(_first(self.external_id, texts))
+        if not (phone or email or external_id):
+            raise _UnusableError(phone_problem or "The row has no phone, no valid e-mail address and no external id.")
+        return LeadRow(
+            row=number,
+            name=self._name(texts, custom),
+            phone=phone.e164 if phone else "",
+            phone_valid=phone is not None and phone.valid,
+            email=email,
+            tags=_tags(_fed(self.tags, texts), custom) if self.tags else (),
+            source=_fitting(_first(self.source, texts), MAX_SOURCE, "sourceRaw", custom) if self.source else "",
+            external_id=external_id,
+            status=_status(_first(self.status, texts), custom) if self.status else "",
+            timezone=_timezone(_first(self.timezone, texts), custom) if self.timezone else "",
+            custom_fields=custom,
+        )
+
+    def _name(self, texts: Sequence[str], custom: dict[str, str]) -> str:
+        full = _spoken(_first(self.name, texts))
+        if self.name_parts:
+            parts = {part: _spoken(_first(places, texts)) for part, places in self.name_parts}
+            if full:
+                for part, text in parts.items():
+                    if text.lower() not in full.lower():
+                        _keep(custom, part, [text])
+            else:
+                full = " ".join(filter(None, parts.values()))
+        return _fitting(full, MAX_NAME, "nameRaw", custom)
+
+    def _custom_fields(self, texts: list[str]) -> dict[str, str]:
+        custom: dict[str, str] = {}
+        for key, places in self.custom:
+            text = texts[places[0]] if len(places) == 1 else "; ".join(dict.fromkeys(_fed(places, texts)))
+            if text:
+                custom[key] = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+        if len(texts) > self.width:
+            beyond = enumerate(texts[self.width :], self.width + 1)
+            custom.update((f"Column {place}", text) for place, text in beyond if text)
+        return custom
 
 
-def _lead(number: int, chosen: Plan, texts: Mapping[str, str], custom: dict[str, str], region: str | None) -> LeadRow:
-    phone, phone_problem = _phone(chosen.texts("phone", texts), custom, region)
-    email = _email(chosen.texts("email", texts), custom)
-    external_id = _external_id(chosen.texts("externalId", texts))
-    if not (phone or email or external_id):
-        raise _UnusableError(phone_problem or "The row has no phone, no valid e-mail address and no external id.")
-    return LeadRow(
-        row=number,
-        name=_name(chosen, texts, custom),
-        phone=phone.e164 if phone else "",
-        phone_valid=phone is not None and phone.valid,
-        email=email,
-        tags=_tags(chosen.texts("tags", texts), custom),
-        source=_fitting(_first(chosen.texts("source", texts)), MAX_SOURCE, "sourceRaw", custom),
-        external_id=external_id,
-        status=_status(_first(chosen.texts("status", texts)), custom),
-        timezone=_timezone(_first(chosen.texts("timezone", texts)), custom),
-        custom_fields=custom,
-    )
+def _fed(places: Sequence[int], texts: Sequence[str]) -> list[str]:
+    """What there is in the columns that feed a target."""
+    return [text for place in places if (text := texts[place])]
 
 
-def _custom_fields(chosen: Plan, texts: Mapping[str, str], width: int) -> dict[str, str]:
-    custom: dict[str, str] = {}
-    for key, columns in chosen.custom.items():
-        values = dict.fromkeys(text for column in columns if (text := texts.get(column, "")))
-        if values:
-            custom[key] = "; ".join(values).replace("\r\n", "\n").replace("\r", "\n")
-    custom.update(list(texts.items())[width:])
-    return {key: text for key, text in custom.items() if text}
+def _first(places: Sequence[int], texts: Sequence[str]) -> str:
+    for place in places:
+        if text := texts[place]:
+            return text
+    return ""
 
 
 def _check_custom_fields(custom: Mapping[str, str]) -> None:
@@ -141,6 +182,8 @@ def _phone(texts: Sequence[str], custom: dict[str, str], region: str | None) -> 
             if not real:
                 unreadable.append(text)
                 problem = problem or f"'{first.e164[1:]}' only stands in for a phone number."
+    if len(found) == 1 and not unreadable:
+        return found[0], problem
     found = sorted(dict.fromkeys(found), key=lambda phone: not phone.valid)
     _keep(custom, "otherPhones", [phone.e164 for phone in found[1:]])
     _keep(custom, "phoneRaw", unreadable)
@@ -160,38 +203,29 @@ def _email(texts: Sequence[str], custom: dict[str, str]) -> str:
         found += addresses
         if not addresses:
             unreadable.append(text)
+    if len(found) == 1 and not unreadable:
+        return found[0]
     found = list(dict.fromkeys(found))
     _keep(custom, "otherEmails", found[1:])
     _keep(custom, "emailRaw", unreadable)
     return found[0] if found else ""
 
 
-def _external_id(texts: Sequence[str]) -> str:
-    text = _first(texts)
+def _external_id(text: str) -> str:
     if len(text) > MAX_EXTERNAL_ID:
         raise _UnusableError(f"The external id has {len(text)} characters; {MAX_EXTERNAL_ID} is the most.")
     return text
 
 
-def _name(chosen: Plan, texts: Mapping[str, str], custom: dict[str, str]) -> str:
-    full = _spoken(_first(chosen.texts("name", texts)))
-    parts = {part: _spoken(_first(chosen.texts(part, texts))) for part in ("firstName", "middleName", "lastName")}
-    if full:
-        for part, text in parts.items():
-            if text.lower() not in full.lower():
-                _keep(custom, part, [text])
-    else:
-        full = " ".join(filter(None, parts.values()))
-    return _fitting(full, MAX_NAME, "nameRaw", custom)
-
-
 def _spoken(text: str) -> str:
     """The text on one line, or "" where it holds nothing to say: "-", "’"."""
-    return cells.one_line(text) if any(char.isalnum() for char in text) else ""
+    return cells.one_line(text) if cells.has_content(text) else ""
 
 
 def _tags(texts: Sequence[str], custom: dict[str, str]) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(tag for text in texts for tag in cells.tags(text)))
+    found = (
+        cells.tags(texts[0]) if len(texts) == 1 else tuple(dict.fromkeys(chain.from_iterable(map(cells.tags, texts))))
+    )
     fitting = tuple(tag for tag in found if len(tag) <= MAX_TAG)[:MAX_TAGS]
     if fitting != found:
         _keep(custom, "tagsRaw", texts)
@@ -218,10 +252,6 @@ def _fitting(text: str, limit: int, raw_key: str, custom: dict[str, str]) -> str
         _keep(custom, raw_key, [text])
         text = text[: limit - 1] + "…"
     return text
-
-
-def _first(texts: Sequence[str]) -> str:
-    return texts[0] if texts else ""
 
 
 def _keep(custom: dict[str, str], key: str, texts: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from engine.imports.decode import CsvError, decode
 from engine.imports.dialect import Dialect, detect, split_lines
 
-MAX_COLUMNS = 1000
+MAX_COLUMNS = 200
 MAX_RECORD = 1024 * 1024  # characters; a cell may have 128 KiB, csv's own limit
 MAX_FOOTER_ROWS = 20
 PIECE = 64 * 1024
@@ -38,10 +38,21 @@ class RowError:
 
 
 class SourceRow(NamedTuple):
-    """A row's number (the header is 1) and its text by header, as written; cells beyond the header are "Column N"."""
+    """A row's number (the header is 1) and its texts as written, of which there may be fewer or more than headers."""
 
     number: int
-    cells: dict[str, str]
+    texts: list[str]
+    headers: tuple[str, ...]
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """The texts by header, in that order; those beyond the header, where there is one, as "Column N"."""
+        width = len(self.headers)
+        cells = dict.fromkeys(self.headers, "")
+        cells.update(zip(self.headers, self.texts, strict=False))
+        beyond = enumerate(self.texts[width:], width + 1)
+        cells.update((f"Column {place}", text) for place, text in beyond if text.strip())
+        return cells
 
 
 class CsvSource:
@@ -55,28 +66,34 @@ class CsvSource:
         pieces = iter(pieces)
         sample = next(pieces, "")
         dialect = detect(sample)
-        lines = split_lines(chain([sample], pieces))
-        if dialect.has_directive:
-            next(line for line in lines if line.strip())
         self.encoding = encoding
         self.delimiter = dialect.delimiter
-        self._records = _records(lines, dialect)
+        self._feed = _Feed(chain([sample], pieces))
+        if dialect.has_directive:
+            next(line for line in self._feed.lines if line.strip())
+        self._records = _records(self._feed, dialect)
         self.headers = self._read_headers()
 
     def __iter__(self) -> Iterator[SourceRow | RowError]:
+        headers = self.headers
         empty_lines = 0
         held: list[SourceRow] = []  # a footer, unless a real row follows
         for number, record in self._records:
-            if isinstance(record, list) and not any(cell.strip() for cell in record):
+            if isinstance(record, RowError):
+                row: SourceRow | RowError = record
+            elif not (record and record[0].strip()) and not any(cell.strip() for cell in record):
                 empty_lines += len(record) <= 1
                 continue
-            if isinstance(record, list) and self._may_be_footer(record, held, empty_lines):
-                held.append(SourceRow(number, self._cells(record)))
+            elif empty_lines >= 2 and self._may_be_footer(record, held):
+                held.append(SourceRow(number, record, headers))
                 continue
-            yield from held
-            held.clear()
+            else:
+                row = self._row(number, record)
+            if held:
+                yield from held
+                held.clear()
             empty_lines = 0
-            yield self._row(number, record)
+            yield row
 
     def _read_headers(self) -> tuple[str, ...]:
         for _, record in self._records:
@@ -88,29 +105,13 @@ class CsvSource:
                 return clean_headers(record)
         return ()
 
-    def _row(self, number: int, record: list[str] | RowError) -> SourceRow | RowError:
-        if isinstance(record, RowError):
-            return record
-        if _NOT_TEXT.search("".join(record)):
+    def _row(self, number: int, record: list[str]) -> SourceRow | RowError:
+        text = "".join(record)
+        if self._feed.may_hold_no_text and _NOT_TEXT.search(text):
             return RowError(number, "The row contains characters that are not text (NUL or half a character).")
-        if self._swallowed_rows(record):
+        if ("\n" in text or "\r" in text) and self._swallowed_rows(record):
             return RowError(number, "A quote opened in this row is not closed and takes in the rows below it.")
-        return SourceRow(number, self._cells(record))
-
-    def _cells(self, record: Sequence[str]) -> dict[str, str]:
-        width = len(self.headers)
-        cells = dict.fromkeys(self.headers, "")
-        cells.update(zip(self.headers, record, strict=False))
-        cells.update((f"Column {place}", text) for place, text in enumerate(record[width:], width + 1) if text.strip())
-        return cells
-
-    def _may_be_footer(self, record: Sequence[str], held: Sequence[SourceRow], empty_lines: int) -> bool:
-        return (
-            empty_lines >= 2
-            and len(held) < MAX_FOOTER_ROWS
-            and len(record) < len(self.headers)
-            and not any("@" in cell or _PHONE_CELL.fullmatch(cell.strip()) for cell in record)
-        )
+        return SourceRow(number, record, self.headers)
 
     def _swallowed_rows(self, record: Sequence[str]) -> bool:
         """Whether a cell holds whole rows: lines with as many delimiters as a wide row has. Prose has not that many."""
@@ -120,6 +121,13 @@ class CsvSource:
             for cell in record
             if "\n" in cell or "\r" in cell
             for line in cell.splitlines()[1:-1]
+        )
+
+    def _may_be_footer(self, record: Sequence[str], held: Sequence[SourceRow]) -> bool:
+        return (
+            len(held) < MAX_FOOTER_ROWS
+            and len(record) < len(self.headers)
+            and not any("@" in cell or _PHONE_CELL.fullmatch(cell.strip()) for cell in record)
         )
 
 
@@ -156,45 +164,43 @@ def clean_headers(record: Sequence[str]) -> tuple[str, ...]:
 class _Feed:
     """The lines csv.reader pulls, watched: how long the current record gets, and whether the file has ended."""
 
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-        self._length = 0
+    def __init__(self, pieces: Iterable[str]) -> None:
+        self.lines = chain.from_iterable(self._watched(pieces))
         self.row = 0
         self.has_ended = False
+        self.may_hold_no_text = False
 
-    def begin_record(self) -> None:
-        self.row += 1
-        self._length = 0
+    def _watched(self, pieces: Iterable[str]) -> Iterator[list[str]]:
+        length = last = row = 0
+        for lines in split_lines(self._seen(pieces)):
+            length = length + last if self.row == row else 0  # of whole pieces that no record ended in
+            if length > MAX_RECORD:
+                raise CsvError(f"Row {self.row + 1} is longer than 1 MiB. Is a quote left open?")
+            last, row = sum(map(len, lines)), self.row
+            yield lines
+        self.has_ended = True
+        yield [_END]
 
-    def __iter__(self) -> _Feed:
-        return self
-
-    def __next__(self) -> str:
-        if self.has_ended:
-            raise StopIteration
-        line = next(self._lines, None)
-        if line is None:
-            self.has_ended = True
-            return _END
-        self._length += len(line)
-        if self._length > MAX_RECORD:
-            raise CsvError(f"Row {self.row} is longer than 1 MiB. Is a quote left open?")
-        return line
+    def _seen(self, pieces: Iterable[str]) -> Iterator[str]:
+        for piece in pieces:
+            if "\x00" in piece or not (piece.isascii() or _NOT_TEXT.search(piece) is None):
+                self.may_hold_no_text = True
+            yield piece
 
 
-def _records(lines: Iterator[str], dialect: Dialect) -> Iterator[tuple[int, list[str] | RowError]]:
-    feed = _Feed(lines)
-    reader = dialect.reader(feed)
+def _records(feed: _Feed, dialect: Dialect) -> Iterator[tuple[int, list[str] | RowError]]:
+    reader = dialect.reader(feed.lines)
     while True:
-        feed.begin_record()
         try:
-            record = next(reader, None)
+            for record in reader:
+                feed.row += 1
+                if feed.has_ended:
+                    if record != [_END]:
+                        message = "A quote opened in this row is never closed; the rest is not read."
+                        yield feed.row, RowError(feed.row, message)
+                    return
+                yield feed.row, record
+            return
         except csv.Error:
+            feed.row += 1
             yield feed.row, RowError(feed.row, "A cell is longer than 128 KiB. Is a quote left open?")
-            continue
-        if record is None or record == [_END]:
-            return
-        if feed.has_ended:
-            yield feed.row, RowError(feed.row, "A quote opened in this row is never closed; the rest is not read.")
-            return
-        yield feed.row, record
