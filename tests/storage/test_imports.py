@@ -376,7 +376,7 @@ def test_known_leads_are_found_by_index(sqlite_tenant, column, monkeypatch):
         return run(sql, params)
 
     monkeypatch.setattr(database.database.obj, "execute_sql", listen)
-    lead_import._candidates(sqlite_tenant, [ImportRow(2, {column: A}), ImportRow(3, {column: B})], take=True)
+    lead_import._candidates(sqlite_tenant, [ImportRow(2, {column: A}), ImportRow(3, {column: B})])
     monkeypatch.undo()
 
     [(sql, params)] = asked
