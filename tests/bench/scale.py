@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Rounds and their length, and how many leads a small, a middle and a large house has."""
+    """Rounds and their length, and how many leads the houses have: small and middle ones, and the one that an import
+    of a long file makes."""
 
     rounds: int
     seconds: float
@@ -17,4 +18,4 @@ class Scale:
 
 
 FULL = Scale(rounds=7, seconds=1.5, small=1_000, middle=100_000, large=1_000_000)
-QUICK = Scale(rounds=3, seconds=0.5, small=1_000, middle=10_000, large=50_000)
+QUICK = Scale(rounds=3, seconds=0.4, small=1_000, middle=10_000, large=30_000)

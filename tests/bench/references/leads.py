@@ -10,8 +10,8 @@ import msgspec
 from starlette.responses import Response
 
 from . import texts
+from .answers import Caller, Refusal, decode, encode
 from .contract import BadRequest
-from .edge import Caller, Refusal, decode, encode
 
 Raw = msgspec.Raw
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from . import texts
-from .edge import Caller, decode, encode
+from .answers import Caller, decode, encode
 from .leads import fields
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
