@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy import ColumnElement, and_, cast, create_engine, event, exists, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, cast, create_engine, event, exists, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, array
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -245,14 +245,12 @@ def list_leads(
     cursor: str | None = None,
 ) -> Any:
     """A page of all leads, newest first."""
-    query = _live(caller).order_by(Lead.created_at.desc(), Lead.number.desc())
+    query = _live(caller).order_by(Lead.number.desc())
     if cursor:
-        _, created_at, number = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        query = query.where(tuple_(Lead.created_at, Lead.number) < tuple_(literal(created_at), literal(number)))
+        query = query.where(Lead.number < int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))))
     rows = session.scalars(query.limit(limit + 1).offset(skip)).all()
     if len(rows) > limit:
-        last = json.dumps(["-createdAt", rows[limit - 1].created_at, rows[limit - 1].number], separators=(",", ":"))
-        following = base64.urlsafe_b64encode(last.encode()).decode().rstrip("=")
+        following = base64.urlsafe_b64encode(b"%d" % rows[limit - 1].number).decode().rstrip("=")
         response.headers["Link"] = f'<{request.url.path}?limit={limit}&cursor={following}>; rel="next"'
     counter = session.get(LeadCounter, caller.tenant_id)
     response.headers["X-Total-Count"] = str(counter.live if counter else 0)
@@ -294,9 +292,7 @@ def preview_leads(session: Reading, caller: Annotated[Caller, Depends(may_view)]
     joint = or_ if body.filters.match == "any" else and_
     query = _live(caller).where(joint(literal(True), *map(_condition, body.filters.conditions)))
     total = session.scalar(select(func.count()).select_from(query.subquery()))
-    rows = session.scalars(
-        query.order_by(Lead.created_at.desc(), Lead.number.desc()).limit(body.limit).offset(body.skip)
-    )
+    rows = session.scalars(query.order_by(Lead.number.desc()).limit(body.limit).offset(body.skip))
     return {"leads": [_out(lead, caller) for lead in rows], "total": total}
 
 

@@ -68,21 +68,21 @@ def tagged(response: Response) -> Response:
 
 def next_link(path: str, query: Any, last: Any) -> dict[str, str]:
     """The header that leads to the page after this row."""
-    packed = encode(["-createdAt", last[17], last[0]])
+    packed = encode(["-createdAt", last[0]])
     cursor = base64.urlsafe_b64encode(packed).decode().rstrip("=")
     kept = [f"{name}={value}" for name, value in query.items() if name not in ("cursor", "skip")]
     return {"Link": f'<{path}?{"&".join([*kept, f"cursor={cursor}"])}>; rel="next"'}
 
 
-def after(cursor: str) -> tuple[str, int]:
-    """The sort values that a cursor holds. Raises Refusal."""
+def after(cursor: str) -> int:
+    """The number of the lead that a cursor stands for. Raises Refusal."""
     try:
-        order, created_at, number = decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        order, number = decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError:
         order = None
     if order != "-createdAt":
         raise Refusal(422, "invalid_cursor", "The cursor is not one of this list; take it from the Link header")
-    return created_at, number
+    return int(number)
 
 
 class NewLead(msgspec.Struct, gc=False):

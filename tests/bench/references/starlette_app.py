@@ -26,7 +26,7 @@ def list_leads(db: Database, asked: Asked) -> Response:
     only(query, _LIST_PARAMETERS)
     limit, skip = bounded(query, "limit", 50, 1, 100), bounded(query, "skip", 0, 0, 1_000_000)
     if "cursor" in query:
-        rows = db.all(statements.LIST_AFTER, (tenant, *leads.after(query["cursor"]), limit + 1, skip))
+        rows = db.all(statements.LIST_AFTER, (tenant, leads.after(query["cursor"]), limit + 1, skip))
     else:
         rows = db.all(statements.LIST, (tenant, limit + 1, skip))
     headers = {"X-Total-Count": str(db.one(statements.COUNT, (tenant,))[0])}

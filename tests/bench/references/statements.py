@@ -12,10 +12,10 @@ _EACH = f"(SELECT value FROM json_each({MARK}))" if IS_SQLITE else f"(SELECT jso
 _ANY_OF = f"IN {_EACH}" if IS_SQLITE else f"= ANY(ARRAY{_EACH})"
 
 _LIVE = f"SELECT {leads.COLUMNS.format(**_JSON)} FROM lead WHERE tenant_id = {MARK} AND deleted_at IS NULL"
-PAGE = f" ORDER BY created_at DESC, number DESC LIMIT {MARK} OFFSET {MARK}"
+PAGE = f" ORDER BY number DESC LIMIT {MARK} OFFSET {MARK}"
 GET = f"{_LIVE} AND number = {MARK}"
 LIST = _LIVE + PAGE
-LIST_AFTER = f"{_LIVE} AND (created_at, number) < ({MARK}, {MARK}){PAGE}"
+LIST_AFTER = f"{_LIVE} AND number < {MARK}{PAGE}"
 COUNT = f"SELECT live FROM lead_counter WHERE tenant_id = {MARK}"
 MATCHING = f"{_LIVE} AND "
 COUNT_MATCHING = f"SELECT COUNT(*) FROM lead WHERE tenant_id = {MARK} AND deleted_at IS NULL AND "
