@@ -94,7 +94,7 @@ def _country(code: str) -> _Country | None:
     if code not in _CODES:
         return None
     regions = COUNTRY_CODE_TO_REGION_CODE[_CODES[code]]
-    plans = [PhoneMetadata.metadata_for_region_or_calling_code(_CODES[code], region) for region in regions]
+    plans: list[Any] = [PhoneMetadata.metadata_for_region_or_calling_code(_CODES[code], region) for region in regions]
     return _Country(_compiled(plans[0].national_prefix_for_parsing), re.compile(_valid(plans)))
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+import msgspec
 import phonenumbers
 from phonenumbers import re_util
 
@@ -44,8 +44,7 @@ class PhoneError(ValueError):
     """The text holds no phone number; the message tells the person who typed it why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Phone:
+class Phone(msgspec.Struct, frozen=True):
     """`e164` starts with "+"; `valid` says whether it is a number that exists in the numbering plans."""
 
     e164: str
@@ -64,10 +63,10 @@ def normalize(raw: str, region: str | None = None) -> Phone:
     7 to 15 digits that are no valid number come back as "+digits", invalid. Raises PhoneError for fewer or more
     digits, and for a number that a spreadsheet rounded (4.47701E+11).
     """
-    return _known_at_once(raw, region) or _understood(raw, region)
+    return known_at_once(raw, region) or _understood(raw, region)
 
 
-def _known_at_once(raw: str, region: str | None) -> Phone | None:
+def known_at_once(raw: str, region: str | None) -> Phone | None:
     """A valid number in plain notation; None where it takes more to tell, or it is none."""
     if not _PLAIN.fullmatch(raw):
         return None
@@ -105,7 +104,7 @@ def first_of(raw: str, region: str | None = None) -> tuple[Phone, tuple[Phone, .
     Separators are ":::", ";", ",", "|", line breaks, "or", "and", and "/" between whole numbers: "030 / 23 125 300"
     stays one number. Raises PhoneError when no part holds a number.
     """
-    if phone := _known_at_once(raw, region):
+    if phone := known_at_once(raw, region):
         return phone, ()
     text = _EXTENSION.sub("", _URI_PARAMETER.sub("", _plain(raw)))
     rounded = _SCIENTIFIC.match(text)  # its comma is no separator

@@ -112,7 +112,7 @@ class _Layout:
             phone_valid=phone is not None and phone.valid,
             email=email,
             tags=_tags(_fed(self.tags, texts), custom) if self.tags else (),
-            source=_fitting(_first(self.source, texts), MAX_SOURCE, "sourceRaw", custom) if self.source else "",
+            source=self._source(texts, custom) if self.source else "",
             external_id=external_id,
             status=_status(_first(self.status, texts), custom) if self.status else "",
             timezone=_timezone(_first(self.timezone, texts), custom) if self.timezone else "",
@@ -131,6 +131,9 @@ class _Layout:
                 full = " ".join(filter(None, parts.values()))
         return _fitting(full, MAX_NAME, "nameRaw", custom)
 
+    def _source(self, texts: Sequence[str], custom: dict[str, str]) -> str:
+        return _fitting(cells.one_line(_first(self.source, texts)), MAX_SOURCE, "sourceRaw", custom)
+
     def _custom_fields(self, texts: list[str]) -> dict[str, str]:
         custom: dict[str, str] = {}
         for key, places in self.custom:
@@ -145,6 +148,9 @@ class _Layout:
 
 def _fed(places: Sequence[int], texts: Sequence[str]) -> list[str]:
     """What there is in the columns that feed a target."""
+    if len(places) == 1:
+        text = texts[places[0]]
+        return [text] if text else []
     return [text for place in places if (text := texts[place])]
 
 
@@ -167,6 +173,8 @@ def _check_custom_fields(custom: Mapping[str, str]) -> None:
 
 def _phone(texts: Sequence[str], custom: dict[str, str], region: str | None) -> tuple[Phone | None, str]:
     """The phone to write to, and what was wrong with the first cell that gave none."""
+    if len(texts) == 1 and (phone := phones.known_at_once(texts[0], region)):
+        return phone, ""
     found: list[Phone] = []
     unreadable: list[str] = []
     problem = ""
@@ -182,8 +190,6 @@ def _phone(texts: Sequence[str], custom: dict[str, str], region: str | None) -> 
             if not real:
                 unreadable.append(text)
                 problem = problem or f"'{first.e164[1:]}' only stands in for a phone number."
-    if len(found) == 1 and not unreadable:
-        return found[0], problem
     found = sorted(dict.fromkeys(found), key=lambda phone: not phone.valid)
     _keep(custom, "otherPhones", [phone.e164 for phone in found[1:]])
     _keep(custom, "phoneRaw", unreadable)
@@ -196,6 +202,8 @@ def _is_placeholder(phone: Phone) -> bool:
 
 
 def _email(texts: Sequence[str], custom: dict[str, str]) -> str:
+    if len(texts) == 1 and len(addresses := cells.emails(texts[0])) == 1:
+        return addresses[0]
     found: list[str] = []
     unreadable: list[str] = []
     for text in filter(None, map(cells.fact, texts)):
@@ -203,8 +211,6 @@ def _email(texts: Sequence[str], custom: dict[str, str]) -> str:
         found += addresses
         if not addresses:
             unreadable.append(text)
-    if len(found) == 1 and not unreadable:
-        return found[0]
     found = list(dict.fromkeys(found))
     _keep(custom, "otherEmails", found[1:])
     _keep(custom, "emailRaw", unreadable)
@@ -223,13 +229,14 @@ def _spoken(text: str) -> str:
 
 
 def _tags(texts: Sequence[str], custom: dict[str, str]) -> tuple[str, ...]:
-    found = (
-        cells.tags(texts[0]) if len(texts) == 1 else tuple(dict.fromkeys(chain.from_iterable(map(cells.tags, texts))))
-    )
-    fitting = tuple(tag for tag in found if len(tag) <= MAX_TAG)[:MAX_TAGS]
-    if fitting != found:
-        _keep(custom, "tagsRaw", texts)
-    return fitting
+    if len(texts) == 1:
+        found = cells.tags(texts[0])
+    else:
+        found = tuple(dict.fromkeys(chain.from_iterable(map(cells.tags, texts))))
+    if len(found) <= MAX_TAGS and max(map(len, found), default=0) <= MAX_TAG:
+        return found
+    _keep(custom, "tagsRaw", texts)
+    return tuple(tag for tag in found if len(tag) <= MAX_TAG)[:MAX_TAGS]
 
 
 def _status(text: str, custom: dict[str, str]) -> str:
@@ -247,7 +254,6 @@ def _timezone(text: str, custom: dict[str, str]) -> str:
 
 
 def _fitting(text: str, limit: int, raw_key: str, custom: dict[str, str]) -> str:
-    text = cells.one_line(text)
     if len(text) > limit:
         _keep(custom, raw_key, [text])
         text = text[: limit - 1] + "…"

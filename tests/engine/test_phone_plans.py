@@ -102,7 +102,7 @@ def outcome(read: object, raw: str, region: str | None) -> Phone | str:
 def test_plans_agree_with_the_library():
     answered: Counter[bool] = Counter()
     for raw, region in islice(drawn(Random(20261124)), NUMBERS):
-        at_once = phones._known_at_once(raw, region)
+        at_once = phones.known_at_once(raw, region)
         answered[at_once is not None] += 1
         if at_once is not None:
             assert outcome(phones._understood, raw, region) == at_once, (raw, region)
@@ -111,13 +111,13 @@ def test_plans_agree_with_the_library():
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_numbers_of_every_region_are_known_at_once(region):
+def test_numbers_of_every_region_areknown_at_once(region):
     """The usual ones, in international notation."""
     kinds = [PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE]
     for number in filter(None, (phonenumbers.example_number_for_type(region, kind) for kind in kinds)):
         e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
-        assert phones._known_at_once(e164, None) == phones._understood(e164, None) == Phone(e164, True)
+        assert phones.known_at_once(e164, None) == phones._understood(e164, None) == Phone(e164, True)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_numbers_of_every_region_are_known_at_once(region):
         ("(11) 91234-5678", "BR", "+5511912345678"),
     ],
 )
-def test_usual_notations_are_known_at_once(raw, region, e164):
-    assert phones._known_at_once(raw, region) == phones._understood(raw, region) == Phone(e164, True)
+def test_usual_notations_areknown_at_once(raw, region, e164):
+    assert phones.known_at_once(raw, region) == phones._understood(raw, region) == Phone(e164, True)
 
 
 @pytest.mark.parametrize(
@@ -155,4 +155,4 @@ def test_usual_notations_are_known_at_once(raw, region, e164):
     ],
 )
 def test_what_takes_more_is_left_to_the_library(raw, region):
-    assert phones._known_at_once(raw, region) is None
+    assert phones.known_at_once(raw, region) is None
