@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NoReturn, Self
 
 from peewee import (
     BigAutoField,
     Expression,
+    Field,
     IntegerField,
+    JSONField,
     Model,
     ModelDelete,
     ModelInsert,
@@ -16,8 +19,11 @@ from peewee import (
     TextField,
 )
 
-from .database import database
+from .database import database, is_sqlite
+from .statements import slot, statement
 from .tenancy import Tenant
+
+_json_text = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Row(Model):
@@ -34,6 +40,19 @@ class Row(Model):
         ModelUpdate(type(self), columns).where(key == getattr(self, key.name)).execute()
         for name, value in values.items():
             setattr(self, name, value)
+
+
+def insert(row: Row) -> Any:
+    """Insert the row as it stands in memory; the cursor of that."""
+    model, values = type(row), row.__data__
+    inserting = statement((model, "insert", *values), lambda: ModelInsert(model, {name: slot(name) for name in values}))
+    return inserting.run({name: _stored(model._meta.fields[name], value) for name, value in values.items()})
+
+
+def _stored(column: Field, value: Any) -> Any:
+    if value is None:
+        return None
+    return _json_text(value) if isinstance(column, JSONField) else column.db_value(value)
 
 
 def owned(model: type[TenantModel], tenant: Tenant) -> Expression:
@@ -66,7 +85,8 @@ class TenantModel(Row):
     def add(cls, tenant: Tenant, **values: Any) -> Self:
         """Insert a row of this tenant and return it."""
         row = cls(tenant_id=tenant.id, **values)
-        row.id = ModelInsert(cls, row.__data__).execute()
+        inserted = insert(row)
+        row.id = inserted.lastrowid if is_sqlite() else inserted.fetchone()[0]
         return row
 
     @classmethod
@@ -97,7 +117,7 @@ class AccountModel(Row):
     def add(cls, account_id: str, **values: Any) -> Self:
         """Insert a row of this account and return it."""
         row = cls(account_id=account_id, **values)
-        ModelInsert(cls, row.__data__).execute()
+        insert(row)
         return row
 
     @classmethod

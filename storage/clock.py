@@ -12,7 +12,8 @@ def now() -> datetime:
 
 def iso(moment: datetime) -> str:
     """`2026-11-24T07:00:00.123Z`: 24 characters, so that text order is order in time."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def stamp() -> str:

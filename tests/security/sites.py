@@ -22,7 +22,7 @@ from unittest import mock
 from peewee import SQL, Expression, Field, ModelSelect
 
 import storage
-from storage import base
+from storage import base, statements
 from storage.base import AccountModel, TenantModel
 from tests.support.live_server import ROOT
 
@@ -138,6 +138,12 @@ class Reached:
         return position != self.dropped
 
 
+class _Forgetful(dict[Any, Any]):
+    """Has statements built anew each time, so that each time their conditions are asked for."""
+
+    def __setitem__(self, key: Any, value: Any) -> None: ...
+
+
 @contextmanager
 def watched() -> Iterator[Reached]:
     """Every tenant condition passes through here as long as this is open."""
@@ -160,6 +166,7 @@ def watched() -> Iterator[Reached]:
         return SQL("1 = 1")
 
     with (
+        mock.patch.object(statements, "_built", _Forgetful()),
         mock.patch.object(base, "owned", watched_owned),
         mock.patch.object(AccountModel, "of", classmethod(watched_of_account)),
         mock.patch.object(Field, "__eq__", watched_equals),

@@ -57,12 +57,12 @@ class TestCreate:
         assert leads.count(tenant) == 1
         assert make_lead().number == 2
 
-    def test_unique_index_speaks_as_conflict(self, tenant, make_lead, monkeypatch):
-        lead = make_lead()
+    def test_unique_index_speaks_as_conflict(self, tenant, actor, make_lead, monkeypatch):
+        first, second = make_lead(), make_lead()
         monkeypatch.setattr(leads, "_require_free", lambda *_: None)
 
         with pytest.raises(Conflict, match="this phone"):
-            make_lead(phone=lead.phone)
+            leads.update(tenant, second.number, {"phone": first.phone}, actor)
 
     def test_phone_of_another_tenant_is_free(self, other_tenant, make_lead):
         lead = make_lead()
