@@ -17,7 +17,9 @@ class Speed:
 
     rounds: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
-    client_us: list[float] = field(default_factory=list)
+    client_shares: list[float] = field(
+        default_factory=list
+    )  # of its core: at 1 the client is what is measured
 
     @property
     def median(self) -> float:
@@ -28,7 +30,7 @@ class Speed:
         """Count a round."""
         self.rounds.append(load.per_second)
         self.cpu_us.append(cpu_s / load.requests * 1e6)
-        self.client_us.append(load.client_seconds / load.requests * 1e6)
+        self.client_shares.append(load.client_seconds / load.seconds)
 
 
 class Streams:

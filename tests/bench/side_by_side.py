@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -30,11 +31,12 @@ ON_POSTGRES: Targets = {BY_HAND: {"": 1.0}, AS_MOST: {"": 5.0}}
 @contextlib.contextmanager
 def all_serving(made: House, names: Sequence[str], folder: Path) -> Iterator[list[Server]]:
     """The servers of these names, each over its own copy of the database."""
+    own = Path(tempfile.mkdtemp(dir=folder))
     with contextlib.ExitStack() as running:
         started = []
         for number, name in enumerate(names):
-            house = made.copy(f"side_{number}", folder)
-            started.append(running.enter_context(servers.serving(name, _COMMANDS[name], house, folder)))
+            house = made.copy(f"side_{number}", own)
+            started.append(running.enter_context(servers.serving(name, _COMMANDS[name], house, own)))
         yield started
 
 

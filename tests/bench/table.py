@@ -24,6 +24,7 @@ class Row:
     other: str
     ratio: float | None = None
     target: float | None = None
+    client_share: float = 0.0  # the most that the client took of its core
 
     @property
     def verdict(self) -> str:
@@ -41,7 +42,8 @@ def said(speed: Speed) -> str:
 
 def against(work: str, reference: str, own: Speed, other: Speed, target: float | None) -> Row:
     """The row of a work that both did."""
-    return Row(work, reference, said(own), said(other), own.median / other.median, target)
+    share = max(*own.client_shares, *other.client_shares)
+    return Row(work, reference, said(own), said(other), own.median / other.median, target, share)
 
 
 def show(rows: Sequence[Row], title: str) -> None:
@@ -53,7 +55,9 @@ def show(rows: Sequence[Row], title: str) -> None:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         target = "" if row.target is None else f"≥ {row.target:g}"
         table.add_row(row.work, row.reference, row.newleaf, row.other, ratio, target, row.verdict)
-    Console(width=150).print(table)
+    console = Console(width=150)
+    console.print(table)
+    console.print(f"The client took at most {max(row.client_share for row in rows):.0%} of its core.")
 
 
 def write_json(rows: Sequence[Row], path: Path) -> None:
