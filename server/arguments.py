@@ -109,7 +109,10 @@ class ArgumentPlan:
         problems = self._from_query(scope, arguments) + self._from_path(scope, arguments) + self._check_headers(scope)
         raw = await bodies.read(scope, receive, self.limit)
         media_type, boundary = bodies.content_type(scope)
-        state(scope).body_hash = bodies.digest(raw, boundary)
+        request = state(scope)
+        request.body_size = len(raw)
+        if b"idempotency-key" in request.incoming:
+            request.body_hash = bodies.digest(raw, boundary)
         if self.media:
             problems += await self._from_body(scope, raw, media_type or _JSON, arguments)
         if problems:

@@ -27,10 +27,11 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 def content_type(scope: Scope) -> tuple[str, str | None]:
     """Media type in lower case ("" if none was sent) and the boundary of a multipart body."""
+    given = header(scope, b"content-type") or ""
+    if given in ("", "application/json"):
+        return given, None
     message = Message()
-    message["content-type"] = header(scope, b"content-type") or ""
-    if not header(scope, b"content-type"):
-        return "", None
+    message["content-type"] = given
     boundary = message.get_param("boundary")
     return message.get_content_type(), boundary if isinstance(boundary, str) else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ class _Bundler:
 
     def resolve(self, ref: str, base: Path) -> Any:
         file, _, pointer = ref.partition("#")
-        path = (base.parent / file).resolve() if file else base
+        path = Path(os.path.normpath(base.parent / file)) if file else base
         relative = path.relative_to(self.root)
         if relative.parts[0] != "components":
             return self.walk(self.fragment(path, pointer), path)

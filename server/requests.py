@@ -31,6 +31,7 @@ class RequestState:
     headers: Headers = field(default_factory=list)  # go onto the answer, whoever gives it
     counted: bool = False  # against the address's limit
     body_hash: str = ""
+    body_size: int = 0
     files: list[UploadFile] = field(default_factory=list)  # of a multipart body, to be closed with the request
 
 

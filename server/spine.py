@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from anyio import CapacityLimiter
 from connexion import ConnexionMiddleware
 from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
 from connexion.middleware.lifespan import Lifespan, LifespanMiddleware
@@ -26,6 +25,7 @@ from .limits import AddressLimitMiddleware, RateLimits
 from .routing import RoutingMiddleware
 from .security import GateMiddleware
 from .settings import Settings
+from .threads import Threads
 
 
 class _Executions(RoutedAPI[Execution]):
@@ -48,7 +48,7 @@ class Application(RoutedMiddleware[_Executions]):
             for operation in operations(document)
         }
         self._settings = settings
-        self._threads = CapacityLimiter(settings.threads)
+        self.threads = Threads(settings.threads)
         self._handlers: dict[str, Handler] = {}
 
     def add_api(self, specification: Any, **kwargs: Any) -> _Executions:
@@ -68,7 +68,7 @@ class Application(RoutedMiddleware[_Executions]):
             body_limit=self._settings.body_limit_bytes,
             upload_limit=self._settings.upload_limit_bytes,
         )
-        return Execution(operation, handler, plan, self._threads)
+        return Execution(operation, handler, plan, self.threads)
 
     def _reader(self, operation: Operation) -> Handler | None:
         """What reads the object that this write changes: the GET at its path, or at the nearest path above it."""
@@ -97,6 +97,7 @@ def build(document: Json, settings: Settings, lifespan: Lifespan) -> ConnexionMi
             try:
                 yield
             finally:
+                application.threads.close()
                 await limits.close()
 
     app = ConnexionMiddleware(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from math import ceil, floor, inf
+from math import ceil
 from typing import Any, NamedTuple
 
 from limits.aio.storage import MemoryStorage, RedisStorage
@@ -18,23 +18,21 @@ WINDOW_S = 60
 
 
 class Window(NamedTuple):
-    """Counts of the minute before and of the running one, and for how many seconds each of them still weighs."""
+    """Counts of the minute before and of the running one, and the seconds that the running one has left."""
 
     previous: int
-    previous_s: float
+    left_s: float
     current: int
-    current_s: float
 
     def used(self) -> int:
         """How many places are taken."""
-        return floor(self.previous * self.previous_s / WINDOW_S + self.current)
+        return self.current + int(self.previous * self.left_s / WINDOW_S)
 
     def frees_in_s(self) -> int:
         """Whole seconds until a place comes free."""
-        freed = self.previous_s % (WINDOW_S / self.previous) if self.previous else inf
-        ends = self.current_s % WINDOW_S if self.current else inf
-        soonest = min(freed, ends)
-        return 0 if soonest == inf else min(ceil(soonest), WINDOW_S)
+        if self.previous:
+            return ceil(self.left_s % (WINDOW_S / self.previous))
+        return ceil(self.left_s) if self.current else 0
 
 
 Taken = tuple[int | None, list[Window]]  # the first full window or None, and how each of them stands
@@ -52,25 +50,21 @@ class MemoryWindows(MemoryStorage):
         now = time.time()
         if now - self._swept_at >= WINDOW_S:
             self._sweep(now)
-        left_s = (1 - (now / WINDOW_S) % 1) * WINDOW_S
-        number = int(now / WINDOW_S)
-        currents = [f"{key}/{number}" for key in keys]
-        windows = [
-            Window(self._count(f"{key}/{number - 1}", now), left_s, self._count(current, now), left_s + WINDOW_S)
-            for key, current in zip(keys, currents, strict=True)
-        ]
-        for place, (window, amount) in enumerate(zip(windows, amounts, strict=True)):
-            if window.used() >= amount:
+        counts = self.storage
+        number = int(now // WINDOW_S)
+        before, running = f"/{number - 1}", f"/{number}"
+        left_s = (number + 1) * WINDOW_S - now
+        windows = [Window(counts.get(key + before, 0), left_s, counts.get(key + running, 0)) for key in keys]
+        for place, window in enumerate(windows):
+            if window.used() >= amounts[place]:
                 return place, windows
         if not count:
             return None, windows
-        for current in currents:
-            self.storage[current] += 1
-            self.expirations.setdefault(current, now + 2 * WINDOW_S)
-        return None, [window._replace(current=window.current + 1) for window in windows]
-
-    def _count(self, key: str, now: float) -> int:
-        return self.storage.get(key, 0) if self.expirations.get(key, 0) > now else 0
+        for key, window in zip(keys, windows, strict=True):
+            if not window.current:
+                self.expirations[key + running] = now + 2 * WINDOW_S
+            counts[key + running] = window.current + 1
+        return None, [Window(previous, left_s, current + 1) for previous, _, current in windows]
 
     def _sweep(self, now: float) -> None:
         self._swept_at = now
@@ -80,34 +74,32 @@ class MemoryWindows(MemoryStorage):
 
 
 # KEYS: the minute before and the running one of each window; ARGV: seconds of a minute, then how many each takes.
-# Answers the first full window (0: none), then four numbers for each; times are in milliseconds.
+# Answers the first full window (0: none), then for each: count before, milliseconds that the minute has left, count.
 _TAKE = """
 local span = ARGV[1] * 1000
-local windows = #KEYS / 2
 local answer = {0}
-for i = 1, windows do
+for i = 1, #KEYS / 2 do
     local before, running = KEYS[2 * i - 1], KEYS[2 * i]
-    local left = redis.call('PTTL', running)
-    if left > 0 and left < span then
+    local left = redis.call('PTTL', running) - span
+    if left < 0 and left > -span then
         redis.call('RENAME', running, before)
+        left = left + span
         redis.call('SET', running, 0, 'PX', left + span)
     end
     local old = tonumber(redis.call('GET', before) or 0)
-    local old_left = math.max(redis.call('PTTL', before), 0)
     local new = tonumber(redis.call('GET', running) or 0)
-    if answer[1] == 0 and math.floor(old * old_left / span) + new >= tonumber(ARGV[1 + i]) then
+    if left < 0 then left = span end
+    if answer[1] == 0 and new + math.floor(old * left / span) >= tonumber(ARGV[1 + i]) then
         answer[1] = i
     end
-    answer[4 * i - 2], answer[4 * i - 1], answer[4 * i] = old, old_left, new
-    answer[4 * i + 1] = math.max(redis.call('PTTL', running), 0)
+    answer[3 * i - 1], answer[3 * i], answer[3 * i + 1] = old, left, new
 end
 if answer[1] == 0 then
-    for i = 1, windows do
-        if redis.call('INCR', KEYS[2 * i]) == 1 and answer[4 * i + 1] == 0 then
-            redis.call('PEXPIRE', KEYS[2 * i], 2 * span)
-            answer[4 * i + 1] = 2 * span
+    for i = 1, #KEYS / 2 do
+        if redis.call('INCR', KEYS[2 * i]) == 1 then
+            redis.call('PEXPIRE', KEYS[2 * i], answer[3 * i] + span)
         end
-        answer[4 * i] = answer[4 * i] + 1
+        answer[3 * i + 1] = answer[3 * i + 1] + 1
     end
 end
 return answer
@@ -131,8 +123,5 @@ class SharedWindows(RedisStorage):
             for name in (self._previous_window_key(key), self._current_window_key(key))
         ]
         full, *numbers = await self._take(names, [WINDOW_S, *amounts])
-        windows = [
-            Window(numbers[at], numbers[at + 1] / 1000, numbers[at + 2], numbers[at + 3] / 1000)
-            for at in range(0, len(numbers), 4)
-        ]
+        windows = [Window(numbers[at], numbers[at + 1] / 1000, numbers[at + 2]) for at in range(0, len(numbers), 3)]
         return (full - 1 if full else None), windows

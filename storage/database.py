@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from peewee import DatabaseProxy
+from peewee import DatabaseProxy, OperationalError
 from playhouse.pool import PooledDatabase, PooledPostgresqlDatabase, PooledSqliteDatabase
 
 database = DatabaseProxy()
@@ -19,6 +22,7 @@ _SQLITE_PRAGMAS = {
     "synchronous": "full",  # an acknowledged write survives a power cut
     "foreign_keys": 1,
     "busy_timeout": 30_000,
+    "wal_autocheckpoint": 8_000,  # pages, 32 MiB: each checkpoint syncs twice and copies the same hot pages again
     "cache_size": -65_536,
     "temp_store": "memory",
 }
@@ -27,6 +31,13 @@ _BUSY_TIMEOUT_S = 30
 # SQLite lets one writer in; its own waiting is a poll that starves some threads, a lock is fair and cheap.
 _sqlite_writer = threading.RLock()
 _local = threading.local()
+
+_STEPS = 2_000  # instructions of SQLite between two looks at the clock: some 50 µs
+_GAVE_UP = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_INTERRUPT)
+
+
+class TooSlow(Exception):
+    """What was to be done at once would have taken long; nothing of it has happened."""
 
 
 def open_database(url: str, *, pool_size: int = 16) -> PooledDatabase:
@@ -77,6 +88,34 @@ def connection() -> Iterator[None]:
             yield
     else:
         yield
+
+
+@contextlib.contextmanager
+def at_once(limit_s: float) -> Iterator[None]:
+    """SQLite without waiting: whatever is asked of it in here gets `limit_s` seconds in all and no lock of another's.
+
+    The thread keeps a connection of its own for it. Raises TooSlow.
+    """
+    if database.is_closed() or database.connection() is not getattr(_local, "prompt", None):
+        _open_prompt()
+    _local.until = time.perf_counter() + limit_s
+    try:
+        yield
+    except (OperationalError, sqlite3.OperationalError) as error:  # Peewee's, and the bare one of a later row
+        cause: Any = getattr(error, "orig", error)
+        if getattr(cause, "sqlite_errorcode", 0) in _GAVE_UP:
+            raise TooSlow from error
+        raise
+    finally:
+        _local.until = math.inf
+
+
+def _open_prompt() -> None:
+    database.connect(reuse_if_open=True)
+    _local.until = math.inf
+    _local.prompt = opened = database.connection()
+    opened.execute("PRAGMA busy_timeout = 0")
+    opened.set_progress_handler(lambda: time.perf_counter() > _local.until, _STEPS)
 
 
 @contextlib.contextmanager
