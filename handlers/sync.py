@@ -28,12 +28,8 @@ def sync_leads(user: Caller, body: dict[str, Any]) -> Body:
         "total": len(read),
         **{verb: verbs.count(verb) for verb in ("created", "updated", "unchanged")},
         "failed": len(refused),
-        "errors": [
-            _present(index=each.index, lead_id=each.lead_id, code=each.code, message=each.message) for each in refused
-        ],
-        "results": [
-            _present(index=each.index, lead_id=each.lead_id, id=each.number, outcome=each.verb) for each in outcomes
-        ],
+        "errors": refused,
+        "results": outcomes,
     }
 
 
@@ -50,9 +46,5 @@ def _read(index: int, raw: dict[str, Any], region: str | None) -> SyncItem | Syn
     try:
         phone = phones.normalize(raw["phone"], region)
     except phones.PhoneError as error:
-        return SyncRefusal(index, raw.get("lead_id"), "invalid_phone", str(error))
+        return SyncRefusal(index, "invalid_phone", str(error), raw.get("lead_id"))
     return sync_items.read(index, raw, phone.e164, phone.valid)
-
-
-def _present(**members: Any) -> Body:
-    return {name: value for name, value in members.items() if value is not None}

@@ -8,27 +8,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from functools import reduce
+from operator import add
+from typing import Any, Literal
 
-from . import audit, clock
+from msgspec import Struct
+from peewee import SQL, fn
+
+from . import audit, clock, lead_bulk, lead_changes
 from .database import transaction
 from .errors import Blocked, Conflict
-from .leads import Lead, NewLead, build, change, enter, has_email, has_phone, live, locked, move_counter, write
+from .lead_drafts import LeadDraft, of_row, selected, stored_columns
+from .leads import Lead, differing, enter, live, locked, move_counter
+from .lists import as_parameter, one_of
+from .statements import ANY_TENANT, slot, statement
 from .sync_items import SyncItem, SyncRefusal
 from .tenancy import Actor, Tenant
 
 Verb = Literal["created", "updated", "unchanged"]
 
 
-@dataclass(frozen=True, slots=True)
-class SyncOutcome:
-    """What became of a good item; `number` is None for a lead that would have been created."""
+class SyncOutcome(Struct, frozen=True, gc=False, omit_defaults=True, rename={"verb": "outcome", "number": "id"}):
+    """What became of a good item, as it is answered; `number` is None for a lead that would have been created."""
 
     index: int
-    lead_id: str | None
     verb: Verb
-    number: int | None
+    lead_id: str | None = None
+    number: int | None = None
 
 
 def sync(
@@ -42,14 +48,14 @@ def sync(
     with transaction():
         if not validate_only:
             enter(tenant)
-        plan = _Plan(tenant, _candidates(tenant, items, take=not validate_only), source)
+        plan = _Plan(_candidates(tenant, items, take=not validate_only))
         decided = [plan.take(item) for item in items]
         if not validate_only:
-            plan.carry_out()
+            plan.carry_out(tenant, source)
             _audit(tenant, actor, source, decided)
     refused = [each for each in decided if isinstance(each, SyncRefusal)]
     done = [
-        SyncOutcome(item.index, item.lead_id, each[0], each[1].number or None)
+        SyncOutcome(item.index, each[0], item.lead_id, each[1].number or None)
         for item, each in zip(items, decided, strict=True)
         if not isinstance(each, SyncRefusal)
     ]
@@ -71,47 +77,49 @@ def delete(tenant: Tenant, lead_ids: Iterable[str], actor: Actor) -> int:
 class _Plan:
     """The leads of a batch as they will be."""
 
-    def __init__(self, tenant: Tenant, known: list[Lead], source: str) -> None:
-        self.tenant = tenant
-        self.source = source
-        self.moment = clock.stamp()
+    def __init__(self, known: list[LeadDraft]) -> None:
         self.leads = known
         self.phones_before = {lead.number: lead.phone for lead in known}
         self.by_external_id = {lead.external_id: lead for lead in known if lead.external_id}
         self.by_phone = {lead.phone: lead for lead in known if lead.phone}
-        self.written: dict[int, Lead] = {}  # by identity: new leads have no number yet
+        self.by_email: dict[str, LeadDraft] | None = None
+        self.new: list[LeadDraft] = []
+        self.changed: dict[int, LeadDraft] = {}
+        self.columns: set[str] = set()  # that differ in any of those that are changed
 
-    def take(self, item: SyncItem) -> tuple[Verb, Lead] | SyncRefusal:
+    def take(self, item: SyncItem) -> tuple[Verb, LeadDraft] | SyncRefusal:
         """Decide what becomes of an item."""
         try:
             lead = self._meant(item)
             if lead is None:
                 return "created", self._create(item)
             return ("updated" if self._update(lead, item) else "unchanged"), lead
-        except (Blocked, Conflict) as error:
-            return SyncRefusal(item.index, item.lead_id, error.code, error.message)
+        except (Blocked, Conflict) as refusal:
+            return SyncRefusal(item.index, refusal.code, refusal.message, item.lead_id)
 
-    def carry_out(self) -> None:
-        """Number the new leads and write all that changed."""
-        new = [lead for lead in self.written.values() if not lead.number]
-        if new:
-            first = move_counter(self.tenant, numbers=len(new), leads=len(new)) - len(new) + 1
-            for number, lead in enumerate(new, first):
+    def carry_out(self, tenant: Tenant, source: str) -> None:
+        """Write what was decided. Raises Conflict."""
+        moment = clock.stamp()
+        if self.changed:
+            self._release_phones(tenant)
+            columns = stored_columns(self.columns)
+            lead_changes.store(
+                tenant, columns, [(lead.number, *lead.values(columns, moment)) for lead in self.changed.values()]
+            )
+        if self.new:
+            count = len(self.new)
+            first = move_counter(tenant, numbers=count, leads=count) - count + 1
+            for number, lead in enumerate(self.new, first):
                 lead.number = number
-        self._release_phones()
-        write(self.tenant, list(self.written.values()))
+            lead_bulk.write_new(tenant, [lead.as_new(source, moment) for lead in self.new])
 
-    def _release_phones(self) -> None:
+    def _release_phones(self, tenant: Tenant) -> None:
         """Let go of phones that move from lead to lead, for no moment may see one with two owners."""
-        moved = [
-            lead.number
-            for lead in self.written.values()
-            if self.phones_before.get(lead.number) not in (None, "", lead.phone)
-        ]
+        moved = [number for number, lead in self.changed.items() if self.phones_before[number] not in ("", lead.phone)]
         if moved:
-            Lead.change(self.tenant, {Lead.phone: ""}).where(Lead.number.in_(moved)).execute()
+            Lead.change(tenant, {Lead.phone: ""}).where(Lead.number.in_(moved)).execute()
 
-    def _meant(self, item: SyncItem) -> Lead | None:
+    def _meant(self, item: SyncItem) -> LeadDraft | None:
         holder = self.by_phone.get(item.says.get("phone", ""))
         if item.lead_id is None:
             return holder or self._by_email(item.says.get("email", ""))
@@ -120,57 +128,70 @@ class _Plan:
             raise Conflict("phone_conflict", "The phone belongs to another lead")
         return known or holder
 
-    def _by_email(self, email: str) -> Lead | None:
-        same = (lead for lead in self.leads if email and lead.email.casefold() == email.casefold())
-        return next(same, None)
+    def _by_email(self, email: str) -> LeadDraft | None:
+        """The first of the leads with this email."""
+        if self.by_email is None:
+            self.by_email = {lead.email.casefold(): lead for lead in reversed(self.leads)}
+        return self.by_email.get(email.casefold()) if email else None
 
-    def _create(self, item: SyncItem) -> Lead:
-        lead = build(self.tenant, NewLead(source=self.source, external_id=item.lead_id), self.moment)
-        change(lead, item.says, self.moment)
+    def _create(self, item: SyncItem) -> LeadDraft:
+        lead = LeadDraft(external_id=item.lead_id)
+        self._say(lead, differing(lead, item.says))
         self.leads.append(lead)
-        self._note(lead)
+        self.new.append(lead)
         return lead
 
-    def _update(self, lead: Lead, item: SyncItem) -> bool:
-        phone = lead.phone
-        says = item.says.copy()
-        if item.lead_id is not None:
-            says["external_id"] = item.lead_id
-        if not change(lead, says, self.moment):
+    def _update(self, lead: LeadDraft, item: SyncItem) -> bool:
+        says = item.says if item.lead_id is None else {**item.says, "external_id": item.lead_id}
+        different = differing(lead, says)
+        if not different:
             return False
-        self.by_phone.pop(phone, None)
-        self._note(lead)
+        self._say(lead, different)
+        if lead.number:
+            self.changed[lead.number] = lead
+            self.columns.update(different)
         return True
 
-    def _note(self, lead: Lead) -> None:
-        self.written[id(lead)] = lead
+    def _say(self, lead: LeadDraft, different: dict[str, Any]) -> None:
+        if "phone" in different:
+            self.by_phone.pop(lead.phone, None)
+        for column, value in different.items():
+            setattr(lead, column, value)
         if lead.phone:
             self.by_phone[lead.phone] = lead
         if lead.external_id:
             self.by_external_id[lead.external_id] = lead
+        if "email" in different:
+            self.by_email = None
 
 
-def _candidates(tenant: Tenant, items: Sequence[SyncItem], *, take: bool) -> list[Lead]:
-    """The leads that an item may mean, oldest first; with `take` nobody else changes them meanwhile.
-
-    A query for each way to know a lead: of one that joins them SQLite would read the whole table.
-    """
-    external_ids = {item.lead_id for item in items if item.lead_id}
-    phones = {item.says["phone"] for item in items if "phone" in item.says}
-    emails = {item.says["email"] for item in items if "email" in item.says and item.lead_id is None}
-    found: dict[int, Lead] = {}
-    for keys, known in (
-        (external_ids, Lead.external_id.in_(list(external_ids))),
-        (phones, has_phone(phones)),
-        (emails, has_email(emails)),
-    ):
-        if keys:
-            query = live(tenant).where(known)
-            found |= {lead.number: lead for lead in (locked(query) if take else query)}
-    return [found[number] for number in sorted(found)]
+def _candidates(tenant: Tenant, items: Sequence[SyncItem], *, take: bool) -> list[LeadDraft]:
+    """The leads that an item may mean, oldest first; with `take` nobody else changes them meanwhile."""
+    finding = statement(("lead_sync.candidates", take), lambda: locked(_meant()) if take else _meant())
+    found = finding.run(
+        {
+            "tenant": tenant.id,
+            "external_ids": as_parameter([item.lead_id for item in items if item.lead_id]),
+            "phones": as_parameter([item.says["phone"] for item in items if "phone" in item.says]),
+            "emails": as_parameter(
+                [item.says["email"] for item in items if item.lead_id is None and "email" in item.says]
+            ),
+        }
+    )
+    return [of_row(row) for row in found.fetchall()]
 
 
-def _audit(tenant: Tenant, actor: Actor, source: str, decided: Sequence[tuple[Verb, Lead] | SyncRefusal]) -> None:
+def _meant() -> Any:
+    ways = (
+        one_of(Lead.external_id, slot("external_ids")),
+        one_of(Lead.phone, slot("phones")) & (Lead.phone != SQL("''")),  # in the words of the unique index
+        one_of(fn.LOWER(Lead.email), slot("emails"), lowered=True),
+    )
+    numbers = reduce(add, [live(ANY_TENANT, Lead.number).where(way) for way in ways])  # each by its own index
+    return live(ANY_TENANT, *selected()).where(Lead.number.in_(numbers)).order_by(Lead.number)
+
+
+def _audit(tenant: Tenant, actor: Actor, source: str, decided: Sequence[tuple[Verb, LeadDraft] | SyncRefusal]) -> None:
     verbs = Counter("failed" if isinstance(each, SyncRefusal) else each[0] for each in decided)
     if verbs["created"] or verbs["updated"]:
         counts = {verb: verbs[verb] for verb in ("created", "updated", "unchanged", "failed")}

@@ -202,6 +202,17 @@ def change(lead: Lead, changes: LeadChanges, moment: str) -> list[str]:
 
     Raises Blocked (too many tags or custom fields) before anything is changed.
     """
+    different = differing(lead, changes)
+    for name, value in different.items():
+        setattr(lead, name, value)
+    if different:
+        lead.updated_at = moment
+        _derive(lead)
+    return list(different)
+
+
+def differing(lead: Any, changes: LeadChanges) -> dict[str, Any]:
+    """What these changes would make of a lead's columns that they would change. Raises Blocked as `change` does."""
     wanted: dict[str, Any] = dict(changes)
     if "name" in changes:
         wanted["name"] = _name(changes["name"])
@@ -211,13 +222,7 @@ def change(lead: Lead, changes: LeadChanges, moment: str) -> list[str]:
         wanted["custom_fields"] = _merged_fields(lead.custom_fields, changes["custom_fields"])
     if "assigned_agent_id" in changes:
         wanted["agent_assigned_by"] = "auto" if changes["assigned_agent_id"] is None else "manual"
-    different = [name for name, value in wanted.items() if getattr(lead, name) != value]
-    for name in different:
-        setattr(lead, name, wanted[name])
-    if different:
-        lead.updated_at = moment
-        _derive(lead)
-    return different
+    return {name: value for name, value in wanted.items() if getattr(lead, name) != value}
 
 
 def create(tenant: Tenant, new: NewLead, actor: Actor) -> Lead:
@@ -446,9 +451,14 @@ def _too_much(code: str, path: str, message: str) -> Blocked:
     return Blocked(code, message, problems=[Problem(path, message)])
 
 
+def search_text(lead: Any) -> str:
+    """What `q` looks through of a lead, or of what has these columns of one."""
+    return lead_text.search_text([lead.name, lead.phone, lead.email, lead.external_id or "", *lead.tags])
+
+
 def _derive(lead: Lead) -> None:
     lead.name_key = lead_text.name_key(lead.name)
-    lead.search_text = lead_text.search_text([lead.name, lead.phone, lead.email, lead.external_id or "", *lead.tags])
+    lead.search_text = search_text(lead)
 
 
 _DERIVED = ("name_key", "search_text")
