@@ -68,6 +68,10 @@ def create_app(chosen: Settings | None = None, *, with_worker: bool = False) -> 
                 worker.stop()
             database.database.close_all()
 
+    if chosen.spine == "stock":
+        from .stock.spine import build  # what it imports is needed for nothing else
+
+        return build(document, chosen, lifespan)
     return spine.build(document, chosen, lifespan)
 
 

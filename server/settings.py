@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     model_base_url: str | None = Field(default=None, description="Base URL of an OpenAI-compatible API.")
     model_api_key: SecretStr | None = Field(default=None, description="Key for that API.")
     model_timeout_s: float = Field(default=30.0, gt=0, le=600, description="Seconds to wait for the language model.")
+    spine: Literal["compiled", "stock"] = Field(
+        default="compiled", description="`stock` serves through Connexion's own routing and validation, for comparison."
+    )
     worker_concurrency: int = Field(default=2, ge=1, le=64, description="Background jobs at once in one worker.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe line logged."
