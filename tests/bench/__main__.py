@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -16,6 +18,7 @@ from .house import House
 from .scale import Scale
 
 _LEADS = 10_000  # in the houses of everything but growth
+_ROOM_BYTES = 4 * 2**30
 _WORKS = ("list", "get", "filter", "create", "sync")
 
 Rows = list[table.Row]
@@ -52,7 +55,7 @@ class _Run:
 
     def postgres(self) -> Rows:
         """The same over PostgreSQL."""
-        with tempfile.TemporaryDirectory(prefix="newleaf-bench-postgres-") as name, house.postgres(Path(name)) as url:
+        with house.postgres(self.folder / "postgres") as url:
             made = house.furnish(house.found(url), _LEADS, self.folder)
             kinds = [works.SIDE_BY_SIDE[name] for name in _WORKS]
             targets = side_by_side.ON_POSTGRES
@@ -60,7 +63,7 @@ class _Run:
 
     def start(self) -> Rows:
         """How soon a server answers."""
-        return processes.measure_start(self.made, self.folder)
+        return processes.measure_start(self.made, self.scale, self.folder)
 
     def routes(self) -> Rows:
         """What more routes cost."""
@@ -96,6 +99,13 @@ def _parts(only: str) -> tuple[list[str], list[str]]:
     return [name for name in names if name in works.SIDE_BY_SIDE], [name for name in names if name in _PARTS]
 
 
+def _memory() -> Path | None:
+    """Where files are in memory; None where that is not to be had."""
+    place = Path("/dev/shm")
+    has_room = place.is_dir() and shutil.disk_usage(place).free > _ROOM_BYTES
+    return place if has_room and os.access(place, os.W_OK) else None
+
+
 def _measured(run: _Run, kinds: Sequence[str], parts: Sequence[str]) -> Iterator[Rows]:
     if kinds:
         yield run.by_hand(kinds)
@@ -109,13 +119,20 @@ def _measured(run: _Run, kinds: Sequence[str], parts: Sequence[str]) -> Iterator
 @click.option(
     "--only", default="", help=f"Comma-separated, works: {', '.join(works.SIDE_BY_SIDE)}; {', '.join(_PARTS)}."
 )
+@click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    help="Where the databases lie; in memory if not given, for a disk makes all alike.",
+)
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the ratios here.")
-def main(quick: bool, only: str, json_path: Path | None) -> None:
+def main(quick: bool, only: str, folder: Path | None, json_path: Path | None) -> None:
     """Measure newleaf beside its references and print the table."""
     kinds, parts = _parts(only)
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the run ends its servers
     os.sched_setaffinity(0, servers.CLIENT_CORES)
-    with tempfile.TemporaryDirectory(prefix="newleaf-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="newleaf-bench-", dir=folder or _memory()) as name:
         run = _Run(scale.QUICK if quick else scale.FULL, Path(name))
         rows = [row for measured in _measured(run, kinds, parts) for row in measured]
     table.show(rows, f"newleaf, measured in {time.monotonic() - started:.0f} s")

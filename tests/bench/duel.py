@@ -17,9 +17,7 @@ class Speed:
 
     rounds: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
-    client_shares: list[float] = field(
-        default_factory=list
-    )  # of its core: at 1 the client is what is measured
+    client_shares: list[float] = field(default_factory=list)  # of its core: at 1 the client is what is measured
 
     @property
     def median(self) -> float:

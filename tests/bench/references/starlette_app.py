@@ -59,21 +59,21 @@ def create_lead(db: Database, asked: Asked) -> Response:
     """The new lead."""
     caller, moment = asked.caller, texts.stamp()
     new = leads.read_new(_create_body.read(asked.body), caller)
-    with db.transaction():
-        db.one(statements.ENTER, (caller.tenant_id,))
-        holder = db.one(statements.BY_PHONE, (caller.tenant_id, new.phone))
-        if holder is not None:
-            raise Refusal(409, "duplicate_phone", "A lead with this phone already exists", details=str(holder[0]))
-        agent = new.assigned_agent_id
-        if agent and db.one(statements.AGENT, (caller.tenant_id, agent)) is None:
-            raise Refusal(404, "agent_not_found", "Agent not found")
-        (number,) = db.one(statements.MOVE_COUNTER, (1, 1, caller.tenant_id))
-        row = new.row(caller, number, moment)
-        try:
+    try:
+        with db.transaction():
+            (number,) = db.one(statements.MOVE_COUNTER, (1, 1, caller.tenant_id))
+            agent = new.assigned_agent_id
+            if agent and db.one(statements.AGENT, (caller.tenant_id, agent)) is None:
+                raise Refusal(404, "agent_not_found", "Agent not found")
+            row = new.row(caller, number, moment)
             db.change(statements.INSERT, [row])
-        except Duplicate:
+            _audit(db, asked, "lead.created", number, {"source": new.source})
+    except Duplicate:
+        holder = db.one(statements.BY_PHONE, (caller.tenant_id, new.phone))
+        if holder is None:
             raise Refusal(409, "duplicate_external_id", "A lead with this external id already exists") from None
-        _audit(db, asked, "lead.created", number, {"source": new.source})
+        message = "A lead with this phone already exists"
+        raise Refusal(409, "duplicate_phone", message, details=str(holder[0])) from None
     return answer(new.body(caller, row), 201, {"Location": f"/api/leads/{number}"})
 
 
