@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
@@ -32,7 +33,7 @@ from engine.imports import preview as look_at
 from engine.jobs import doorbell
 from engine.jobs.registry import Task, job
 from storage import clock, imports, lead_import, outbox
-from storage.database import after_commit, connection, transaction
+from storage.database import after_commit, connection, is_sqlite, transaction
 from storage.errors import Blocked
 from storage.imports import ImportBatch, Order, RefusedRow
 from storage.lead_import import ImportRow
@@ -47,11 +48,12 @@ READ_BYTES = 64 * 1024
 
 _LOOK_AT_LEASE_EVERY = 1000  # rows that are only counted or skipped
 _KEPT_OPEN = 8
+_PAUSE_S = 0.01
 _INTERRUPTED = "The import was interrupted. The rows counted here are imported."
 _STOPPED = "The import met an error again and again and was stopped. The rows counted here are imported."
 
 Open = Callable[[], CsvSource]
-ReadRow = LeadRow | RowError
+ReadRow = ImportRow | RefusedRow
 
 
 def preview(source: Open) -> Preview:
@@ -95,7 +97,14 @@ def import_file(
         rows = rows_to_leads(_opened(source), order.mapping, order.region)
     batch = imports.open_batch(tenant, order, actor, total=total)
     try:
-        _run(tenant, batch, _Reading(rows, 0).take, progress)
+        reading = _Reading(batch, rows)
+        is_last = False
+        while not is_last:
+            chunk = reading.take()
+            with transaction():
+                is_last = _store(tenant, batch, chunk)
+            progress(batch)
+            _let_others_write()
     except BaseException:
         with transaction():
             imports.fail(tenant, imports.get(tenant, batch.oid), _INTERRUPTED)
@@ -122,28 +131,17 @@ def _confirm(tenant: Tenant, source: Open, order: Order, actor: Actor, keep: Cal
             _put_next(tenant, batch)
             after_commit(partial(doorbell.ring, lane_of(batch.oid)))
         else:
-            rows = iter(list(rows))  # read to the end before the first write holds up other writers of this tenant
             batch = imports.open_batch(tenant, order, actor, total=total)
-            _run(tenant, batch, lambda: list(islice(rows, CHUNK)), lambda _: None)
+            read = [_prepared(batch, row) for row in rows]  # all, before the first write holds up others
+            for start in range(0, len(read) + 1, CHUNK):
+                _store(tenant, batch, read[start : start + CHUNK])
     return batch
-
-
-def _run(
-    tenant: Tenant, batch: ImportBatch, take: Callable[[], list[ReadRow]], progress: Callable[[ImportBatch], object]
-) -> None:
-    is_last = False
-    while not is_last:
-        chunk = take()
-        with transaction():
-            is_last = _store(tenant, batch, chunk)
-        progress(batch)
 
 
 def _store(tenant: Tenant, batch: ImportBatch, chunk: Sequence[ReadRow]) -> bool:
     """Make leads of a chunk and count it, in the caller's transaction; True if it was the last one of the file."""
-    read = [_said(row) for row in chunk]
-    outcome = lead_import.store(tenant, batch, [row for row in read if isinstance(row, ImportRow)])
-    outcome.refused += [row for row in read if isinstance(row, RefusedRow)]
+    outcome = lead_import.store(tenant, batch, [row for row in chunk if isinstance(row, ImportRow)])
+    outcome.refused += [row for row in chunk if isinstance(row, RefusedRow)]
     outcome.refused.sort(key=lambda refused: refused.row)
     imports.advance(batch, outcome)
     if len(chunk) == CHUNK:
@@ -152,7 +150,7 @@ def _store(tenant: Tenant, batch: ImportBatch, chunk: Sequence[ReadRow]) -> bool
     return True
 
 
-def _said(row: ReadRow) -> ImportRow | RefusedRow:
+def _prepared(batch: ImportBatch, row: LeadRow | RowError) -> ReadRow:
     if isinstance(row, RowError):
         return RefusedRow(row.row, row.message)
     says: LeadChanges = {"custom_fields": row.custom_fields, "tags": row.tags}
@@ -170,7 +168,7 @@ def _said(row: ReadRow) -> ImportRow | RefusedRow:
         says["external_id"] = row.external_id
     if row.timezone:
         says["timezone"] = row.timezone
-    return ImportRow(row.row, says)
+    return lead_import.prepared(batch, row.row, says)
 
 
 def stop(task: Task, reason: str) -> None:
@@ -211,6 +209,13 @@ def _take_chunk(task: Task, batch: ImportBatch) -> None:
         if not _store(task.tenant, batch, chunk):
             _put_next(task.tenant, batch)
             _open_readings.put(batch, reading)  # before others can see the next row; void if this is rolled back
+    _let_others_write()
+
+
+def _let_others_write() -> None:
+    """A moment without SQLite's write lock: other processes look for it now and then, they do not queue up."""
+    if is_sqlite():
+        time.sleep(_PAUSE_S)
 
 
 def _put_next(tenant: Tenant, batch: ImportBatch) -> None:
@@ -225,7 +230,7 @@ def _read_on(task: Task, batch: ImportBatch) -> _Reading:
     for _ in _under_lease(task, islice(rows, batch.processed)):
         pass
     order = imports.order_of(batch)
-    return _Reading(rows_to_leads(_Rest(source.headers, rows), order.mapping, order.region), batch.processed)
+    return _Reading(batch, rows_to_leads(_Rest(source.headers, rows), order.mapping, order.region))
 
 
 def _under_lease(task: Task, rows: Iterable[Any]) -> Iterator[Any]:
@@ -253,10 +258,11 @@ class _Rest(CsvSource):
 class _Reading:
     """A file in the middle of being read, a chunk ahead of what is stored: in a thread, for databases leave the GIL."""
 
-    def __init__(self, rows: Iterator[ReadRow], position: int) -> None:
+    def __init__(self, batch: ImportBatch, rows: Iterator[LeadRow | RowError]) -> None:
+        self._batch = batch
         self._rows = rows
         self._next: Future[list[ReadRow]] | None = None
-        self.position = position  # rows taken
+        self.position = batch.processed  # rows taken
 
     def take(self) -> list[ReadRow]:
         """The next chunk; a shorter one is the last. Raises what reading raises."""
@@ -267,7 +273,7 @@ class _Reading:
 
     def _read(self) -> list[ReadRow]:
         with connection():
-            return list(islice(self._rows, CHUNK))
+            return [_prepared(self._batch, row) for row in islice(self._rows, CHUNK)]
 
 
 class _OpenReadings:

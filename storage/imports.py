@@ -17,7 +17,7 @@ from peewee import BigIntegerField, BlobField, IntegerField, JSONField, ModelDel
 
 from . import audit, clock
 from .base import TenantModel
-from .database import transaction
+from .database import after_commit, connection, database, is_sqlite, transaction
 from .errors import Conflict, NotFound
 from .ids import new_id
 from .leads import Lead, enter, locked, move_counter
@@ -26,6 +26,7 @@ from .tenancy import Actor, Tenant
 PIECE_BYTES = 256 * 1024
 UPLOAD_KEPT_FOR = timedelta(hours=24)
 ABANDONED_AFTER = timedelta(hours=1)  # a chunk takes a second
+MANY = 10_000  # leads: of so many more in a go the database should know
 MAX_ERROR_ROWS = 100
 MAX_MESSAGE = 1000
 
@@ -202,6 +203,14 @@ def complete(tenant: Tenant, batch: ImportBatch) -> None:
     if batch.upload_id is not None:
         discard(tenant, batch.upload_id)
     _audit(tenant, batch)
+    if batch.imported >= MANY and not is_sqlite():
+        after_commit(_count_anew)
+
+
+def _count_anew() -> None:
+    """Let PostgreSQL learn how the leads look now: its plans go by what it knows, and by itself it looks later."""
+    with connection():
+        database.execute_sql("ANALYZE lead")
 
 
 def fail(tenant: Tenant, batch: ImportBatch, reason: str) -> None:

@@ -6,7 +6,8 @@ of 1024, 512, 256 … leads, so there are few of them to keep. PostgreSQL takes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -19,6 +20,7 @@ from .leads import Lead, one_owner
 from .tenancy import Tenant
 
 MOST_AT_ONCE = 1024  # leads in one statement: 23 values each, of which SQLite takes 32,766 and PostgreSQL 65,535
+_CACHE = -24_576  # KiB, as SQLite writes it
 _COPY_FROM = 8  # leads; of fewer COPY is no faster
 
 _ALL = [column for column in Lead._meta.sorted_fields if column.name not in ("id", "tenant_id")]
@@ -31,6 +33,23 @@ _encode = msgspec.json.Encoder().encode
 def json_text(value: Any) -> str:
     """The value as it stands in a JSON column."""
     return _encode(value).decode()
+
+
+@contextlib.contextmanager
+def modest_memory() -> Iterator[None]:
+    """Let SQLite keep 24 MiB of pages in here and no more, so that a long import takes no more memory than a short one.
+
+    Its cache of 64 MiB would fill up, and made no import faster.
+    """
+    if not is_sqlite():
+        yield
+        return
+    [(before,)] = database.execute_sql("PRAGMA cache_size").fetchall()
+    database.execute_sql(f"PRAGMA cache_size = {max(before, _CACHE) if before < 0 else before}")
+    try:
+        yield
+    finally:
+        database.execute_sql(f"PRAGMA cache_size = {before}")
 
 
 def write(tenant: Tenant, leads: Sequence[Lead]) -> None:

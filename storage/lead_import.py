@@ -36,19 +36,28 @@ from .tenancy import Tenant
 
 SOURCE = "import"  # of a lead whose row names none
 
+_PLACES = [column.name for column in lead_bulk.NEW]
+_NUMBER, _CREATED_AT, _UPDATED_AT = map(_PLACES.index, ("number", "created_at", "updated_at"))
+
 
 class ImportRow(msgspec.Struct, frozen=True):
     """A row that can become a lead: its number, and what it says; what is empty in the file is not said."""
 
     row: int
     says: LeadChanges
+    values: list[Any] | None = None  # of the lead it makes if it means nobody
+
+
+def prepared(batch: ImportBatch, row: int, says: LeadChanges) -> ImportRow:
+    """A row of this batch, made out as far as it can be before the database is asked; to be stored once."""
+    return ImportRow(row, says, _values(batch, says))
 
 
 def store(tenant: Tenant, batch: ImportBatch, rows: Sequence[ImportRow]) -> Outcome:
     """Create a lead for every row that means nobody yet; skip or update, as the batch says, for one that does."""
     outcome = Outcome()
     if rows:
-        with transaction():
+        with transaction(), lead_bulk.modest_memory():
             enter(tenant)
             plan = _Plan(tenant, batch, rows)
             for each in rows:
@@ -86,7 +95,7 @@ class _Plan:
         try:
             number = self._meant(item.says)
             if number is None:
-                self._create(item.says)
+                self._create(item)
                 outcome.imported += 1
             elif self.batch.on_duplicate == "skip":
                 outcome.skipped += 1
@@ -117,45 +126,18 @@ class _Plan:
             return namesake
         return min(alike, default=namesake)
 
-    def _create(self, says: LeadChanges) -> None:
-        number = self.next_number
-        self.made[number] = self._values(number, says)
+    def _create(self, item: ImportRow) -> None:
+        says, number = item.says, self.next_number
+        values = item.values or _values(self.batch, says) or self._built(says)
+        values[_NUMBER], values[_CREATED_AT], values[_UPDATED_AT] = number, self.moment, self.moment
+        self.made[number] = values
         self.next_number += 1
         self._enlist(number, says.get("phone", ""), says.get("email", ""), says.get("external_id"))
 
-    def _values(self, number: int, says: LeadChanges) -> list[Any]:
-        """What `build` makes of a row, value by value; a row that says anything out of the ordinary is left to it."""
-        tags, fields = self._tags(says), says.get("custom_fields", {})
-        if len(tags) > MAX_TAGS or not _is_plain(fields):
-            return lead_bulk.values_of(self._built(number, says), lead_bulk.NEW)
-        name = says.get("name", "").strip() or "Unknown"
-        phone, email, external_id = says.get("phone", ""), says.get("email", ""), says.get("external_id")
-        return [
-            number,
-            name,
-            lead_text.name_key(name),
-            phone,
-            says.get("phone_valid", True),
-            email,
-            says.get("status", "new"),
-            says.get("source", SOURCE),
-            lead_bulk.json_text(tags),
-            "auto",
-            lead_bulk.json_text(fields),
-            external_id,
-            says.get("timezone"),
-            "[]",
-            self.batch.oid,
-            lead_text.search_text([name, phone, email, external_id or "", *tags]),
-            self.moment,
-            self.moment,
-        ]
-
-    def _built(self, number: int, says: LeadChanges) -> Lead:
-        values: dict[str, Any] = {"source": SOURCE, **says, "tags": self._tags(says)}
+    def _built(self, says: LeadChanges) -> list[Any]:
+        values: dict[str, Any] = {"source": SOURCE, **says, "tags": _tags(self.batch, says)}
         lead = build(self.tenant, NewLead(**values, import_batch_id=self.batch.oid), self.moment)
-        lead.number = number
-        return lead
+        return lead_bulk.values_of(lead, lead_bulk.NEW)
 
     def _update(self, number: int, says: LeadChanges) -> None:
         if self.by_external_id.get(says.get("external_id") or "", number) != number:
@@ -163,7 +145,7 @@ class _Plan:
         lead = self._hold(number)
         self._strike(lead)
         try:
-            if change(lead, {**says, "tags": [*lead.tags, *self._tags(says)]}, self.moment):
+            if change(lead, {**says, "tags": [*lead.tags, *_tags(self.batch, says)]}, self.moment):
                 self.changed[number] = lead
         finally:
             self._enlist(number, lead.phone, lead.email, lead.external_id)
@@ -173,9 +155,6 @@ class _Plan:
         if number not in self.held:
             self.held[number] = lead_bulk.lead_of(self.made[number])
         return self.held[number]
-
-    def _tags(self, says: LeadChanges) -> list[str]:
-        return list(dict.fromkeys([*self.batch.tags, *says.get("tags", ())]))
 
     def _enlist(self, number: int, phone: str, email: str, external_id: str | None) -> None:
         if phone:
@@ -201,6 +180,39 @@ class _Plan:
         if moved:
             let_go = {Lead.phone: "", Lead.external_id: None}
             Lead.change(self.tenant, let_go).where(Lead.number.in_(moved)).execute()
+
+
+def _values(batch: ImportBatch, says: LeadChanges) -> list[Any] | None:
+    """What `build` makes of a row, but for number and time; None where it says anything out of the ordinary."""
+    tags, fields = _tags(batch, says), says.get("custom_fields", {})
+    if len(tags) > MAX_TAGS or not _is_plain(fields):
+        return None
+    name = says.get("name", "").strip() or "Unknown"
+    phone, email, external_id = says.get("phone", ""), says.get("email", ""), says.get("external_id")
+    return [
+        0,
+        name,
+        lead_text.name_key(name),
+        phone,
+        says.get("phone_valid", True),
+        email,
+        says.get("status", "new"),
+        says.get("source", SOURCE),
+        lead_bulk.json_text(tags),
+        "auto",
+        lead_bulk.json_text(fields),
+        external_id,
+        says.get("timezone"),
+        "[]",
+        batch.oid,
+        lead_text.search_text([name, phone, email, external_id or "", *tags]),
+        "",
+        "",
+    ]
+
+
+def _tags(batch: ImportBatch, says: LeadChanges) -> list[str]:
+    return list(dict.fromkeys([*batch.tags, *says.get("tags", ())]))
 
 
 def _is_plain(fields: Mapping[str, Any]) -> bool:
