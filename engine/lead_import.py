@@ -41,7 +41,8 @@ from storage.leads import LeadChanges
 from storage.tenancy import Actor, Tenant
 
 AT_ONCE = 10_000  # rows; a longer file is left to the workers
-CHUNK = 4096  # rows; a fraction of a second
+CHUNK = 4096  # rows: some 200 ms of SQLite
+_CHUNK_POSTGRESQL = 2048  # rows at most: it takes twice as long for each
 LEASE_S = 30.0
 MAX_COLUMN_NAME = 500
 READ_BYTES = 64 * 1024
@@ -133,9 +134,13 @@ def _confirm(tenant: Tenant, source: Open, order: Order, actor: Actor, keep: Cal
         else:
             batch = imports.open_batch(tenant, order, actor, total=total)
             read = [_prepared(batch, row) for row in rows]  # all, before the first write holds up others
-            for start in range(0, len(read) + 1, CHUNK):
-                _store(tenant, batch, read[start : start + CHUNK])
+            for start in range(0, len(read) + 1, _chunk()):
+                _store(tenant, batch, read[start : start + _chunk()])
     return batch
+
+
+def _chunk() -> int:
+    return CHUNK if is_sqlite() else min(CHUNK, _CHUNK_POSTGRESQL)
 
 
 def _store(tenant: Tenant, batch: ImportBatch, chunk: Sequence[ReadRow]) -> bool:
@@ -144,7 +149,7 @@ def _store(tenant: Tenant, batch: ImportBatch, chunk: Sequence[ReadRow]) -> bool
     outcome.refused += [row for row in chunk if isinstance(row, RefusedRow)]
     outcome.refused.sort(key=lambda refused: refused.row)
     imports.advance(batch, outcome)
-    if len(chunk) == CHUNK:
+    if len(chunk) == _chunk():
         return False
     imports.complete(tenant, batch)
     return True
@@ -268,12 +273,12 @@ class _Reading:
         """The next chunk; a shorter one is the last. Raises what reading raises."""
         chunk = self._next.result() if self._next is not None else self._read()
         self.position += len(chunk)
-        self._next = _readers.submit(self._read) if len(chunk) == CHUNK else None
+        self._next = _readers.submit(self._read) if len(chunk) == _chunk() else None
         return chunk
 
     def _read(self) -> list[ReadRow]:
         with connection():
-            return [_prepared(self._batch, row) for row in islice(self._rows, CHUNK)]
+            return [_prepared(self._batch, row) for row in islice(self._rows, _chunk())]
 
 
 class _OpenReadings:
