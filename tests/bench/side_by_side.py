@@ -18,8 +18,8 @@ AS_MOST = "FastAPI + SQLAlchemy"
 
 _COMMANDS = {
     "newleaf": servers.newleaf_command("--no-worker"),
-    BY_HAND: servers.uvicorn_command("tests.bench.references.starlette_app:app", "--no-access-log"),
-    AS_MOST: servers.uvicorn_command("tests.bench.references.fastapi_app:app", "--no-access-log"),
+    BY_HAND: servers.uvicorn_command("tests.bench.references.by_hand.app:app", "--no-access-log"),
+    AS_MOST: servers.uvicorn_command("tests.bench.references.as_most.app:app", "--no-access-log"),
 }
 
 # How many times as fast newleaf shall be: as a rule, and where a work has a target of its own.

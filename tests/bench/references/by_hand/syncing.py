@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from . import texts
+from tests.bench.references import texts
+
 from .answers import Caller, decode, encode
 from .leads import fields
 

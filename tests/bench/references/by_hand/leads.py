@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from . import texts
+from tests.bench.references import texts
+
 from .answers import Caller, Refusal, decode, encode
 from .contract import BadRequest
 

@@ -8,7 +8,9 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import leads, statements, syncing, texts
+from tests.bench.references import texts
+
+from . import leads, statements, syncing
 from .answers import Refusal, answer, encode
 from .contract import Body, bounded, only
 from .databases import Database, Duplicate

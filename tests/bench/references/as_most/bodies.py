@@ -1,4 +1,4 @@
-"""newleaf's tables as SQLAlchemy models, and the bodies as Pydantic models."""
+"""Bodies of requests and answers as Pydantic models."""
 
 from __future__ import annotations
 
@@ -7,100 +7,6 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
-from sqlalchemy import JSON, BigInteger, Boolean, Integer, Text
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-
-_Json = JSON().with_variant(JSONB(), "postgresql")
-_Pk = BigInteger().with_variant(Integer(), "sqlite")
-
-
-class Base(DeclarativeBase):
-    """All tables; the migrations are newleaf's."""
-
-    type_annotation_map = {str: Text, int: BigInteger, bool: Boolean, list[str]: _Json, dict[str, Any]: _Json}  # noqa: RUF012
-
-
-class Account(Base):
-    """An organization."""
-
-    __tablename__ = "account"
-    id: Mapped[str] = mapped_column(primary_key=True)
-    default_region: Mapped[str | None]
-
-
-class ApiKey(Base):
-    """A credential."""
-
-    __tablename__ = "api_key"
-    id: Mapped[str] = mapped_column(primary_key=True)
-    account_id: Mapped[str]
-    tenant_id: Mapped[int]
-    environment: Mapped[str]
-    name: Mapped[str]
-    key_hash: Mapped[str]
-    scopes: Mapped[list[str]]
-    status: Mapped[str]
-    expires_at: Mapped[str | None]
-    last_used_at: Mapped[str | None]
-
-
-class LeadCounter(Base):
-    """A tenant's last lead number and how many leads it has."""
-
-    __tablename__ = "lead_counter"
-    tenant_id: Mapped[int] = mapped_column(primary_key=True)
-    last_number: Mapped[int]
-    live: Mapped[int]
-
-
-class Lead(Base):
-    """A person."""
-
-    __tablename__ = "lead"
-    id: Mapped[int] = mapped_column(_Pk, primary_key=True)
-    tenant_id: Mapped[int]
-    number: Mapped[int]
-    name: Mapped[str] = mapped_column(default="Unknown")
-    name_key: Mapped[str] = mapped_column(default="")
-    phone: Mapped[str] = mapped_column(default="")
-    phone_valid: Mapped[bool] = mapped_column(default=True)
-    email: Mapped[str] = mapped_column(default="")
-    status: Mapped[str] = mapped_column(default="new")
-    source: Mapped[str] = mapped_column(default="api")
-    tags: Mapped[list[str]] = mapped_column(default=list)
-    assigned_agent_id: Mapped[str | None]
-    ab_test_id: Mapped[str | None]
-    agent_assigned_by: Mapped[str] = mapped_column(default="auto")
-    custom_fields: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    external_id: Mapped[str | None]
-    timezone: Mapped[str | None]
-    opted_out: Mapped[list[str]] = mapped_column(default=list)
-    import_batch_id: Mapped[str | None]
-    last_contacted_at: Mapped[str | None]
-    search_text: Mapped[str] = mapped_column(default="")
-    created_at: Mapped[str]
-    updated_at: Mapped[str]
-    deleted_at: Mapped[str | None]
-
-
-class AuditEntry(Base):
-    """Who did what."""
-
-    __tablename__ = "audit_entry"
-    id: Mapped[str] = mapped_column(primary_key=True)
-    account_id: Mapped[str]
-    environment: Mapped[str]
-    actor_type: Mapped[str]
-    actor_id: Mapped[str]
-    actor_name: Mapped[str]
-    actor_ip: Mapped[str | None]
-    request_id: Mapped[str | None]
-    action: Mapped[str]
-    resource_type: Mapped[str]
-    resource_id: Mapped[str]
-    details: Mapped[dict[str, Any]] = mapped_column("metadata")
-    created_at: Mapped[str]
 
 
 def _zone(name: str) -> str:

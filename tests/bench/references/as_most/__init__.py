@@ -1,0 +1,1 @@
+"""The API as most would write it: FastAPI, SQLAlchemy, Pydantic."""
