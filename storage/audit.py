@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import JSONField, TextField
+import msgspec
+from peewee import JSONField, ModelInsert, TextField
 
 from . import clock
 from .base import AccountModel
 from .ids import new_id
+from .statements import slot, statement
 from .tenancy import Actor, Tenant
+
+_encode = msgspec.json.Encoder().encode
 
 
 class AuditEntry(AccountModel):
@@ -36,18 +40,25 @@ def record(
     metadata: dict[str, Any] | None = None,
 ) -> None:
     """Write an entry, in the caller's transaction. `action` is `resource_type.verb`; metadata holds no secret."""
-    AuditEntry.add(
-        tenant.account_id,
-        id=new_id(),
-        environment=tenant.environment,
-        actor_type=actor.type,
-        actor_id=actor.id,
-        actor_name=actor.display_name,
-        actor_ip=actor.ip,
-        request_id=actor.request_id,
-        action=action,
-        resource_type=action.partition(".")[0],
-        resource_id=str(resource_id),
-        metadata=metadata or {},
-        created_at=clock.stamp(),
+    recording = statement("audit.record", _inserted)
+    recording.run(
+        {
+            "id": new_id(),
+            "account_id": tenant.account_id,
+            "environment": tenant.environment,
+            "actor_type": actor.type,
+            "actor_id": actor.id,
+            "actor_name": actor.display_name,
+            "actor_ip": actor.ip,
+            "request_id": actor.request_id,
+            "action": action,
+            "resource_type": action.partition(".")[0],
+            "resource_id": str(resource_id),
+            "metadata": _encode(metadata or {}).decode(),
+            "created_at": clock.stamp(),
+        }
     )
+
+
+def _inserted() -> ModelInsert:
+    return ModelInsert(AuditEntry, {column.name: slot(column.name) for column in AuditEntry._meta.sorted_fields})

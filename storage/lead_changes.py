@@ -11,7 +11,7 @@ from itertools import chain, repeat
 from typing import Any
 
 import msgspec
-from peewee import SQL, JSONField, ModelUpdate, NodeList, ValuesList, fn
+from peewee import SQL, JSONField, ModelUpdate, Node, NodeList, ValuesList, fn
 
 from .database import is_sqlite
 from .leads import Lead, one_owner
@@ -39,19 +39,18 @@ def store(tenant: Tenant, columns: tuple[str, ...], rows: Sequence[Sequence[Any]
 def _store_values(tenant: Tenant, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
     # The last row stands again and again until they are a power of two: so there are few statements to keep.
     count = 1 << (len(rows) - 1).bit_length()
-    names = _places(count, len(columns) + 1)
-    changing = statement(("lead_changes.values", columns, count), lambda: _from_values(columns, count))
-    values = dict(zip(names, chain(chain.from_iterable(rows), chain.from_iterable(repeat(rows[-1]))), strict=False))
+    names = [f"column{at}" for at in range(1, len(columns) + 2)]  # as SQLite calls those of VALUES
+    changing = statement(
+        ("lead_changes.values", columns, count), lambda: _from(_values(count, len(names)), columns, names)
+    )
+    places = _places(count, len(names))
+    values = dict(zip(places, chain(chain.from_iterable(rows), chain.from_iterable(repeat(rows[-1]))), strict=False))
     changing.run({**values, "tenant": tenant.id})
 
 
-def _from_values(columns: tuple[str, ...], count: int) -> ModelUpdate:
-    width = len(columns) + 1
+def _values(count: int, width: int) -> ValuesList:
     slots = [slot(name) for name in _places(count, width)]
-    new = ValuesList([slots[at : at + width] for at in range(0, len(slots), width)], alias="new")
-    changed = {Lead._meta.fields[name]: SQL(f'"new"."column{at}"') for at, name in enumerate(columns, 2)}
-    update: ModelUpdate = Lead.change(ANY_TENANT, changed).from_(new).where(Lead.number == SQL('"new"."column1"'))
-    return update
+    return ValuesList([slots[at : at + width] for at in range(0, len(slots), width)], alias="new")
 
 
 @cache
@@ -61,8 +60,8 @@ def _places(count: int, width: int) -> list[str]:
 
 def _store_json(tenant: Tenant, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
     # In PostgreSQL a single parameter is cheaper than hundreds.
-    changing = statement(("lead_changes.json", columns), lambda: _from_json(columns))
     names = ("number", *columns)
+    changing = statement(("lead_changes.json", columns), lambda: _from(_recordset(), columns, names))
     leads = [
         {name: msgspec.Raw(value.encode()) if name in _JSON else value for name, value in zip(names, row, strict=True)}
         for row in rows
@@ -70,8 +69,13 @@ def _store_json(tenant: Tenant, columns: tuple[str, ...], rows: Sequence[Sequenc
     changing.run({"rows": _encode(leads).decode(), "tenant": tenant.id})
 
 
-def _from_json(columns: tuple[str, ...]) -> ModelUpdate:
-    new = NodeList((fn.json_populate_recordset(SQL("NULL::lead"), slot("rows")), SQL('AS "new"')))
-    changed = {Lead._meta.fields[name]: SQL(f'"new"."{name}"') for name in columns}
-    update: ModelUpdate = Lead.change(ANY_TENANT, changed).from_(new).where(Lead.number == SQL('"new"."number"'))
+def _recordset() -> NodeList:
+    return NodeList((fn.json_populate_recordset(SQL("NULL::lead"), slot("rows")), SQL('AS "new"')))
+
+
+def _from(new: Node, columns: tuple[str, ...], names: Sequence[str]) -> ModelUpdate:
+    """The change of these columns to what `new` has under those names; its first is that of the lead's number."""
+    number, *values = (SQL(f'"new"."{name}"') for name in names)
+    changed = {Lead._meta.fields[column]: value for column, value in zip(columns, values, strict=True)}
+    update: ModelUpdate = Lead.change(ANY_TENANT, changed).from_(new).where(Lead.number == number)
     return update

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
+from msgspec import Struct
 from peewee import (
     SQL,
     BooleanField,
@@ -79,8 +79,7 @@ class LeadCounter(Row):
     live = IntegerField(default=0)
 
 
-@dataclass(frozen=True, slots=True)
-class NewLead:
+class NewLead(Struct, frozen=True, gc=False):
     """What a lead starts with; phone in E.164 or "". Custom values may be numbers or booleans, kept as JSON text."""
 
     phone: str = ""
@@ -90,7 +89,7 @@ class NewLead:
     status: str = "new"
     source: str = "api"
     tags: Sequence[str] = ()
-    custom_fields: Mapping[str, Any] = field(default_factory=dict)
+    custom_fields: Mapping[str, Any] = {}
     assigned_agent_id: str | None = None
     external_id: str | None = None
     timezone: str | None = None
@@ -435,11 +434,15 @@ def _distinct_tags(tags: Sequence[str]) -> list[str]:
 
 
 def _merged_fields(present: Mapping[str, str], fields: Mapping[str, Any]) -> dict[str, str]:
-    if any(len(name) > MAX_CUSTOM_NAME_LENGTH for name in fields):
-        limit = f"The name of a custom field has at most {MAX_CUSTOM_NAME_LENGTH} characters"
-        raise _too_much("custom_field_name_too_long", "/customFields", limit)
-    merged = {**present, **{name: lead_text.custom_text(value) for name, value in fields.items()}}
-    merged = {name: value for name, value in merged.items() if fields.get(name, value) is not None}
+    merged = dict(present)
+    for name, value in fields.items():
+        if len(name) > MAX_CUSTOM_NAME_LENGTH:
+            limit = f"The name of a custom field has at most {MAX_CUSTOM_NAME_LENGTH} characters"
+            raise _too_much("custom_field_name_too_long", "/customFields", limit)
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = lead_text.custom_text(value)
     if len(merged) > MAX_CUSTOM_FIELDS:
         raise _too_much(
             "too_many_custom_fields", "/customFields", f"A lead has at most {MAX_CUSTOM_FIELDS} custom fields"
