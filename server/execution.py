@@ -29,15 +29,15 @@ from .arguments import ArgumentPlan
 from .contract import ContractError, Operation
 from .requests import RequestState, header, state
 from .seal import AnswerSeal
-from .threads import Threads
+from .threads import Threads, WriterThread
 
 _encode = msgspec.json.Encoder().encode
 _ATTEMPTS = 4
 # A read from SQLite takes less than a hop to a thread and back. It is begun on the event loop, and begun again on a
-# thread if it is one of the few that take longer.
+# thread if it is one of the few that take longer. Writes to SQLite go to the one thread that commits them in groups.
 _AT_ONCE_S = 0.002
 _PAUSE_S = 1.0
-_SMALL_BODY = 16 * 1024
+_SMALL_BODY = 64 * 1024
 # PostgreSQL: serialization_failure, deadlock_detected
 _RETRYABLE = ("40001", "40P01")
 
@@ -80,19 +80,20 @@ class Execution:
         handler: Handler,
         plan: ArgumentPlan,
         threads: Threads,
+        writer: WriterThread,
     ) -> None:
         self.operation = operation
         self.handler = handler
         self.takes_user = _accepts(operation, handler, plan)
         self.plan = plan
         self.threads = threads
+        self.writer = writer
         self.read_one: Handler | None = None  # reads the object that If-Match speaks of
         self.has_effect = operation.method != "get" and operation.spec.get("x-effect") != "none"
         # Health and the contract are answered without a database, for they must be when there is none.
         self.is_service = operation.is_public and operation.method == "get"
         headers = operation.spec["responses"].get("200", {}).get("headers", {})
         self.has_etag = operation.method == "get" and "ETag" in headers
-        self.is_read = not self.has_effect and not self.is_service
         self._waits_until = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,25 +117,36 @@ class Execution:
             header(scope, b"if-match"),
             arguments,
         )
-        stored = self._at_once(request) if self._may_be_done_at_once(request) else None
-        if stored is None:
-            stored = await self.threads.run(self._run, request)
+        if request.idempotency_key is None:
+            stored = await self._answer(request)
+        else:
+            with _claim(request.owner, request.idempotency_key):
+                stored = await self._answer(request)
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in stored.headers.items()]
         headers.append((b"content-length", b"%d" % len(stored.body)))
         await send({"type": "http.response.start", "status": stored.status, "headers": headers})
         await send({"type": "http.response.body", "body": stored.body})
 
-    def _may_be_done_at_once(self, request: Request) -> bool:
-        return (
-            self.is_read
-            and is_sqlite()
-            and request.idempotency_key is None
-            and request.state.body_size <= _SMALL_BODY
-            and time.monotonic() >= self._waits_until
+    async def _answer(self, request: Request) -> Stored:
+        """Run it where that is cheapest, then what it left to do after the commit, for which no connection is held."""
+        if self.is_service:
+            return await self.threads.run(lambda: self._finish(request, self.handler(**request.arguments)))
+        is_small = is_sqlite() and request.state.body_size <= _SMALL_BODY
+        is_write = self.has_effect or request.idempotency_key is not None
+        if is_small and not is_write:
+            done = self._at_once(request)
+            if done is not None:
+                return done
+        runs = (
+            self.writer.run(self._once, request) if is_small and is_write else self.threads.run(self._attempt, request)
         )
+        answer, then = await runs
+        return answer if then is None else await self.threads.run(self._complete, request, answer, then)
 
     def _at_once(self, request: Request) -> Stored | None:
         """Run a read on the event loop; None if it takes too long for that, as the next ones are then taken to do."""
+        if time.monotonic() < self._waits_until:
+            return None
         try:
             with at_once(_AT_ONCE_S):
                 return self._finish(request, self.handler(**request.arguments))
@@ -142,30 +154,19 @@ class Execution:
             self._waits_until = time.monotonic() + _PAUSE_S
             return None
 
-    def _run(self, request: Request) -> Stored:
-        if self.is_service:
-            return self._finish(request, self.handler(**request.arguments))
-        if request.idempotency_key is None:
-            return self._complete(request)
-        with _claim(request.owner, request.idempotency_key):
-            return self._complete(request)
-
-    def _complete(self, request: Request) -> Stored:
-        """Run it, then what it left to do after the commit, for which no connection is held."""
-        with connection():
-            answer, then = self._attempt(request)
-        if then is not None:
-            answer = Stored(answer.status, answer.headers, _encode(then()))
-            if request.idempotency_key is not None:
-                with transaction():
-                    self._remember(request, answer)
+    def _complete(self, request: Request, answer: Stored, then: Callable[[], Any]) -> Stored:
+        answer = Stored(answer.status, answer.headers, _encode(then()))
+        if request.idempotency_key is not None:
+            with transaction():
+                self._remember(request, answer)
         return answer
 
     def _attempt(self, request: Request) -> Outcome:
         """Run it, again where PostgreSQL asks for that because two transactions met."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._once(request)
+                with connection():
+                    return self._once(request)
             except OperationalError as error:
                 if attempt == _ATTEMPTS or _sqlstate(error) not in _RETRYABLE:
                     raise

@@ -25,7 +25,7 @@ from .limits import AddressLimitMiddleware, RateLimits
 from .routing import RoutingMiddleware
 from .security import GateMiddleware
 from .settings import Settings
-from .threads import Threads
+from .threads import Threads, WriterThread
 
 
 class _Executions(RoutedAPI[Execution]):
@@ -49,6 +49,7 @@ class Application(RoutedMiddleware[_Executions]):
         }
         self._settings = settings
         self.threads = Threads(settings.threads)
+        self.writer = WriterThread()
         self._handlers: dict[str, Handler] = {}
 
     def add_api(self, specification: Any, **kwargs: Any) -> _Executions:
@@ -68,7 +69,7 @@ class Application(RoutedMiddleware[_Executions]):
             body_limit=self._settings.body_limit_bytes,
             upload_limit=self._settings.upload_limit_bytes,
         )
-        return Execution(operation, handler, plan, self.threads)
+        return Execution(operation, handler, plan, self.threads, self.writer)
 
     def _reader(self, operation: Operation) -> Handler | None:
         """What reads the object that this write changes: the GET at its path, or at the nearest path above it."""
@@ -97,6 +98,7 @@ def build(document: Json, settings: Settings, lifespan: Lifespan) -> ConnexionMi
             try:
                 yield
             finally:
+                application.writer.close()
                 application.threads.close()
                 await limits.close()
 

@@ -7,7 +7,7 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -149,6 +149,50 @@ def _outermost(repeatable: bool) -> Iterator[None]:
             if repeatable:
                 database.execute_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             yield
+
+
+def commit_together(units: Iterable[Callable[[], Any]]) -> list[tuple[Any, Exception | None]]:
+    """Run these units of work in one transaction of SQLite, each whole or not at all; what each returned or raised.
+
+    All of them are committed when this returns, and what they gave `after_commit` has run. Raises what keeps the
+    transaction from being committed: then none of them has happened.
+    """
+    outcomes: list[tuple[Any, Exception | None]] = []
+    hooks: list[list[Callable[[], Any]]] = []
+    with connection(), _outermost(repeatable=False):
+        for unit in units:
+            hooks.append([])
+            outcomes.append(_savepoint(unit, hooks[-1]))
+    for place, (_, error) in enumerate(outcomes):
+        if error is None:
+            outcomes[place] = _after(outcomes[place], hooks[place])
+    return outcomes
+
+
+def _savepoint(unit: Callable[[], Any], hooks: list[Callable[[], Any]]) -> tuple[Any, Exception | None]:
+    # Peewee names each savepoint anew, and each name is another statement to prepare.
+    database.execute_sql("SAVEPOINT unit")
+    _local.after = hooks
+    try:
+        result = unit()
+    except Exception as error:
+        if not database.connection().in_transaction:  # it failed so badly that SQLite gave up the whole transaction
+            raise
+        database.execute_sql("ROLLBACK TO unit")
+        return None, error
+    finally:
+        _local.after = None
+    database.execute_sql("RELEASE unit")
+    return result, None
+
+
+def _after(outcome: tuple[Any, Exception | None], hooks: list[Callable[[], Any]]) -> tuple[Any, Exception | None]:
+    try:
+        for hook in hooks:
+            hook()
+    except Exception as error:
+        return None, error
+    return outcome
 
 
 def after_commit(hook: Callable[[], Any]) -> None:
