@@ -23,6 +23,7 @@ from peewee import (
     Model,
     ModelInsert,
     ModelSelect,
+    Select,
     TextField,
     chunked,
     fn,
@@ -228,9 +229,8 @@ def create(tenant: Tenant, new: NewLead, actor: Actor) -> Lead:
     """Store a new lead. Raises Conflict (phone or external id is another lead's), NotFound (agent), Blocked."""
     lead = build(tenant, new, clock.stamp())
     with transaction():
-        lead.number = move_counter(tenant, numbers=1, leads=1)  # which enters, too
         _require_agent(tenant, lead.assigned_agent_id)
-        _insert_free(tenant, lead)
+        _insert_next(tenant, lead)
         audit.record(tenant, actor, "lead.created", lead.number, {"source": lead.source})
     return lead
 
@@ -341,18 +341,31 @@ def _insert(tenant: Tenant, leads: Sequence[Lead]) -> ModelInsert:
     return Lead.add_all(tenant, rows).as_rowcount()
 
 
-def _insert_free(tenant: Tenant, lead: Lead) -> None:
-    """Store a new lead. Raises Conflict; whose its phone or external id is, is asked only when the index refuses it."""
-    inserting = statement(
-        "leads.insert_free",
-        lambda: Lead.add_all(ANY_TENANT, [{column: slot(column.name) for column in _COLUMNS}]).on_conflict(
-            action="NOTHING"
-        ),
-    )
+def _insert_next(tenant: Tenant, lead: Lead) -> None:
+    """Store a new lead under the tenant's next number, and enter by that.
+
+    Raises Conflict; whose its phone or external id is, is asked only when an index refuses it.
+    """
     values = {name: _encode(value).decode() if name in _JSON else value for name, value in lead.__data__.items()}
-    if inserting.run({**_EMPTY, **values, "tenant": tenant.id}).rowcount == 0:
+    values = {**_EMPTY, **values, "tenant": tenant.id, "numbers": 1, "leads": 1}
+    if is_sqlite():
+        values["number"] = lead.number = move_counter(tenant, numbers=1, leads=1)
+    inserted = statement("leads.insert_next", _inserted_next).run(values).fetchall()
+    if not inserted:
         _require_free(tenant, lead)
         raise AssertionError("the counter gave a number that a lead has")
+    [(lead.number,)] = inserted
+
+
+def _inserted_next() -> Any:
+    row: dict[Any, Any] = {column: slot(column.name) for column in _COLUMNS}
+    if is_sqlite():
+        insert: Any = Lead.add_all(ANY_TENANT, [row])
+    else:  # which is further away, and can change two tables at once
+        moved = _moved_counter().cte("moved")
+        row[Lead.number] = Select((moved,), (moved.c.last_number,))
+        insert = Lead.add_all(ANY_TENANT, [row]).with_cte(moved)
+    return insert.on_conflict(action="NOTHING").returning(Lead.number)
 
 
 @contextlib.contextmanager
