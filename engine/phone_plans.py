@@ -32,9 +32,13 @@ class _Country:
 
 @dataclass(frozen=True, slots=True)
 class _Region:
-    """How numbers are dialled inside a region; `lengths` are those of whole national numbers."""
+    """How numbers are dialled inside a region; `lengths` are those of whole national numbers.
+
+    begins: how a number begins that is dialled to abroad, with a national prefix, or may have the country code.
+    """
 
     code: str
+    begins: re.Pattern[str]
     international_prefix: re.Pattern[str] | None
     national_prefix: re.Pattern[str] | None
     transforms: bool
@@ -60,6 +64,12 @@ def national(digits: str, region: str) -> str | None:
     plan = _region(region) if region in SUPPORTED_REGIONS else None
     if plan is None:
         return None
+    if plan.begins.match(digits):
+        return _prefixed(digits, plan)
+    return f"+{plan.code}{digits}" if plan.country.valid.fullmatch(digits) else None
+
+
+def _prefixed(digits: str, plan: _Region) -> str | None:
     if plan.international_prefix is not None and plan.international_prefix.match(digits):
         is_plain = plan.international_prefix.pattern == "00" and digits[2:3] != "0"
         return international(digits[2:]) if is_plain else None
@@ -104,8 +114,10 @@ def _region(region: str) -> _Region | None:
     country = _country(str(plan.country_code))
     if country is None:
         return None
+    begins = filter(None, (str(plan.country_code), plan.international_prefix, plan.national_prefix_for_parsing))
     return _Region(
         str(plan.country_code),
+        re.compile("|".join(f"(?:{pattern})" for pattern in begins)),
         _compiled(plan.international_prefix),
         _compiled(plan.national_prefix_for_parsing),
         bool(plan.national_prefix_transform_rule),

@@ -31,7 +31,10 @@ _SCIENTIFIC = re.compile(r"^\+?(\d)(?:[.,](\d*))?E\+?(\d{1,2})$", re.IGNORECASE)
 _FLOAT = re.compile(r"^(\+?\d{7,15})[.,]0+$")  # a number column that went through a data frame
 _VANITY = re.compile(r"^\+?\d[\d\s().-]{2,}[A-Z][A-Z\d\s.-]{2,}$")
 _TRUNK_ZERO = re.compile(r"\(\s*0\s*\)")
-_PLAIN = re.compile(r"[+(0-9][0-9 ().-]{5,38}[0-9]")  # nothing but a number, in the signs that group digits
+_PLAIN = re.compile(  # nothing but a number, in the signs that group digits; no trunk zero in brackets
+    r"(?=[+(0-9])\+?[0-9 .-]*+(?:\([0-9][0-9 .-]*[0-9]\)[0-9 .-]*+)?(?<=[0-9])"
+)
+_LONGEST_PLAIN = 40  # characters
 _NO_DIGITS = str.maketrans("", "", "+ ().-")
 _HARD_SEPARATOR = re.compile(r"\s*(?::::|[;,|\n\r])\s*|(?<=\d)\s+(?=\+)|\s+(?:or|and|oder|und)\s+")
 _SLASH = re.compile(r"\s*/\s*")
@@ -68,9 +71,7 @@ def normalize(raw: str, region: str | None = None) -> Phone:
 
 def known_at_once(raw: str, region: str | None) -> Phone | None:
     """A valid number in plain notation; None where it takes more to tell, or it is none."""
-    if not _PLAIN.fullmatch(raw):
-        return None
-    if ("(" in raw and _TRUNK_ZERO.search(raw)) or ("." in raw and _FLOAT.match(raw)):
+    if len(raw) > _LONGEST_PLAIN or not _PLAIN.fullmatch(raw) or ("." in raw and _FLOAT.match(raw)):
         return None
     number = raw.translate(_NO_DIGITS)
     if len(number) < MIN_DIGITS:
@@ -79,10 +80,8 @@ def known_at_once(raw: str, region: str | None) -> Phone | None:
         e164 = phone_plans.international(number)
     elif region:
         e164 = phone_plans.national(number, region.upper())
-    elif number.startswith("00"):
-        e164 = phone_plans.international(number[2:])
     else:
-        e164 = phone_plans.international(number)
+        e164 = phone_plans.international(number[2:] if number.startswith("00") else number)
     return Phone(e164, True) if e164 else None
 
 

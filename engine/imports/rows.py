@@ -10,7 +10,6 @@ long; `otherPhones`, `otherEmails` the further ones; `firstName`, `lastName` par
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 
 import msgspec
 
@@ -86,11 +85,11 @@ class _Layout:
         self.name_parts = [(part, of[part]) for part in ("firstName", "middleName", "lastName") if part in of]
 
     def read(self, row: SourceRow) -> LeadRow | RowError:
-        texts = list(map(cells.clean, row.texts))
+        texts = cells.clean_all(row.texts)
         if cells.TEST_LEAD in "\n".join(texts):
             return RowError(row.number, "A test lead of the ad platform.")
         if len(texts) < self.width:
-            texts += [""] * (self.width - len(texts))
+            texts = [*texts, *[""] * (self.width - len(texts))]
         custom = self._custom_fields(texts)
         try:
             lead = self._lead(row.number, texts, custom)
@@ -111,7 +110,7 @@ class _Layout:
             phone=phone.e164 if phone else "",
             phone_valid=phone is not None and phone.valid,
             email=email,
-            tags=_tags(_fed(self.tags, texts), custom) if self.tags else (),
+            tags=self._tags(texts, custom) if self.tags else (),
             source=self._source(texts, custom) if self.source else "",
             external_id=external_id,
             status=_status(_first(self.status, texts), custom) if self.status else "",
@@ -130,6 +129,12 @@ class _Layout:
             else:
                 full = " ".join(filter(None, parts.values()))
         return _fitting(full, MAX_NAME, "nameRaw", custom)
+
+    def _tags(self, texts: Sequence[str], custom: dict[str, str]) -> tuple[str, ...]:
+        text = texts[self.tags[0]]
+        if len(self.tags) == 1 and len(text) <= MAX_TAG:  # so short, it is never too much
+            return cells.tags(text)
+        return _tags(_fed(self.tags, texts), custom)
 
     def _source(self, texts: Sequence[str], custom: dict[str, str]) -> str:
         return _fitting(cells.one_line(_first(self.source, texts)), MAX_SOURCE, "sourceRaw", custom)
@@ -229,14 +234,11 @@ def _spoken(text: str) -> str:
 
 
 def _tags(texts: Sequence[str], custom: dict[str, str]) -> tuple[str, ...]:
-    if len(texts) == 1:
-        found = cells.tags(texts[0])
-    else:
-        found = tuple(dict.fromkeys(chain.from_iterable(map(cells.tags, texts))))
-    if len(found) <= MAX_TAGS and max(map(len, found), default=0) <= MAX_TAG:
-        return found
-    _keep(custom, "tagsRaw", texts)
-    return tuple(tag for tag in found if len(tag) <= MAX_TAG)[:MAX_TAGS]
+    found = tuple(dict.fromkeys(tag for text in texts for tag in cells.tags(text)))
+    fitting = tuple(tag for tag in found if len(tag) <= MAX_TAG)[:MAX_TAGS]
+    if fitting != found:
+        _keep(custom, "tagsRaw", texts)
+    return fitting
 
 
 def _status(text: str, custom: dict[str, str]) -> str:

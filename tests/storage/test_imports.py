@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from storage import audit, clock, database, imports, lead_import, leads
+from storage import audit, clock, database, imports, lead_import, lead_text, leads
 from storage.errors import Conflict, NotFound
 from storage.imports import ImportBatch, Order, Outcome, RefusedRow
 from storage.lead_import import ImportRow
@@ -146,6 +146,22 @@ class TestRows:
 
         lead = leads.get(tenant, 1)
         assert {name: getattr(lead, name) for name in says} == {**says, "tags": ["a"]}
+
+    @pytest.mark.parametrize(
+        "says",
+        [
+            {"name": "Ada  Lovelace", "external_id": "A 1", "tags": ("VIP", "Straße")},
+            {"name": " Ada\u2003", "external_id": "7\u2003", "tags": ("x ", "\u2003", " y")},
+            {"name": "İpek ﬁ", "email": "İpek@example.com", "external_id": "\u2003"},
+            {"name": "x" * 150, "external_id": "7"},
+        ],
+    )
+    def test_lead_is_searched_and_sorted_like_any_other(self, tenant, store, says):
+        store(says)
+
+        lead = leads.get(tenant, 1)
+        said = [lead.name, lead.phone, lead.email, lead.external_id, *lead.tags]
+        assert (lead.name_key, lead.search_text) == (lead_text.name_key(lead.name), lead_text.search_text(said))
 
     @pytest.mark.parametrize("chunk", [1, 2, 100])
     @pytest.mark.parametrize(
