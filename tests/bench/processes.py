@@ -27,7 +27,6 @@ def measure_start(made: House, scale: Scale, folder: Path) -> list[table.Row]:
 
 def measure_two(made: House, scale: Scale, folder: Path) -> list[table.Row]:
     """Rows of two server processes against one; the client takes its part of the two cores too."""
-    both = servers.SERVER_CORES | servers.CLIENT_CORES
     with contextlib.ExitStack() as running:
         started = [
             running.enter_context(
@@ -36,7 +35,7 @@ def measure_two(made: House, scale: Scale, folder: Path) -> list[table.Row]:
                     servers.newleaf_command("--no-worker", "--workers", str(count)),
                     made.copy(f"workers_{count}", folder),
                     folder,
-                    both,
+                    servers.BOTH_CORES,
                 )
             )
             for count in (2, 1)

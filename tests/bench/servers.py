@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORES = {_CORES[0]}
 CLIENT_CORES = set(_CORES[1:2] or _CORES)  # also the database server's, where there is one
+BOTH_CORES = SERVER_CORES | CLIENT_CORES
 _START_TIMEOUT_S = 120
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _WITHOUT_BOUNDS = str(10**9)
