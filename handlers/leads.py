@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from engine import phones
-from storage import lead_filters, lead_lists, lead_search, leads
+from storage import lead_filters, lead_lists, lead_rows, lead_search, leads
 from storage.errors import Invalid, Problem
 from storage.lead_lists import LeadFilter
-from storage.leads import Lead, LeadChanges, NewLead
-from storage.tenancy import Caller, Tenant
+from storage.leads import LeadChanges, NewLead
+from storage.tenancy import Caller
 
 from .answers import Answer, Body, Page
 
@@ -47,41 +46,37 @@ def list_leads(
     read_as = () if q is None else _phone_readings(q, user.default_region)
     wanted = LeadFilter(statuses, tags, channel, import_batch_id, external_id, q, read_as)
     rows, following = lead_lists.page(user.tenant, wanted, limit=limit, skip=skip, cursor=cursor, sort=sort)
-    bodies = lead_bodies(user.tenant, rows)
-    if wanted == LeadFilter():
-        return Page(bodies, leads.count(user.tenant), following)
     total = lead_lists.count(user.tenant, wanted)
-    return Page({"leads": bodies, "total": total}, total, following)
+    return Page(rows if wanted == LeadFilter() else {"leads": rows, "total": total}, total, following)
 
 
 def search_leads(user: Caller, q: str, limit: int = 10) -> Body:
     """`{"leads"}` that the text finds, best match first."""
-    found = lead_search.search(user.tenant, q, _phone_readings(q, user.default_region), limit=limit)
-    return {"leads": lead_bodies(user.tenant, found)}
+    return {"leads": lead_search.search(user.tenant, q, _phone_readings(q, user.default_region), limit=limit)}
 
 
 def preview_leads(user: Caller, body: dict[str, Any]) -> Body:
     """`{"leads", "total"}` of a filter. Raises Invalid: what it asks cannot be asked."""
-    wanted = LeadFilter(channel=body.get("channel"), condition=lead_filters.matching(body["filters"]))
+    wanted = LeadFilter(channel=body.get("channel"), conditions=lead_filters.matching(body["filters"]))
     rows, _ = lead_lists.page(user.tenant, wanted, limit=body.get("limit", 5), skip=body.get("skip", 0))
-    return {"leads": lead_bodies(user.tenant, rows), "total": lead_lists.count(user.tenant, wanted)}
+    return {"leads": rows, "total": lead_lists.count(user.tenant, wanted)}
 
 
 def create_lead(user: Caller, body: dict[str, Any]) -> Answer:
     """The new lead. Raises Conflict: its phone or external id is another's; NotFound: no such agent."""
     lead = leads.create(user.tenant, NewLead(**_read(body, user)), user.actor)
-    return Answer(lead_body(user.tenant, lead), 201, f"/api/leads/{lead.number}")
+    return Answer(lead_rows.of_lead(user.tenant, lead), 201, f"/api/leads/{lead.number}")
 
 
 def get_lead(user: Caller, id_: int) -> Body:
     """One lead. Raises NotFound."""
-    return lead_body(user.tenant, leads.get(user.tenant, id_))
+    return lead_rows.get(user.tenant, id_)
 
 
 def update_lead(user: Caller, id_: int, body: dict[str, Any]) -> Body:
     """The lead as it is now. Raises NotFound: lead or agent; Conflict: phone or external id is another's."""
     changes: LeadChanges = _read(body, user)
-    return lead_body(user.tenant, leads.update(user.tenant, id_, changes, user.actor))
+    return lead_rows.of_lead(user.tenant, leads.update(user.tenant, id_, changes, user.actor))
 
 
 def delete_lead(user: Caller, id_: int) -> Body:
@@ -92,44 +87,12 @@ def delete_lead(user: Caller, id_: int) -> Body:
 
 def restore_lead(user: Caller, id_: int) -> Body:
     """The lead, back again. Raises NotFound; Conflict: its phone or external id is another's now."""
-    return lead_body(user.tenant, leads.restore(user.tenant, id_, user.actor))
+    return lead_rows.of_lead(user.tenant, leads.restore(user.tenant, id_, user.actor))
 
 
 def assign_lead_agent(user: Caller, id_: int, body: dict[str, Any]) -> Body:
     """The lead with its agent. Raises NotFound: lead or agent."""
-    return lead_body(user.tenant, leads.assign_agent(user.tenant, id_, body["assignedAgentId"], user.actor))
-
-
-def lead_body(tenant: Tenant, lead: Lead) -> Body:
-    """The contract's Lead; what has no value is absent."""
-    body = {
-        "id": lead.number,
-        "accountId": tenant.account_id,
-        "name": lead.name,
-        "phone": lead.phone,
-        "phoneValid": lead.phone_valid,
-        "email": lead.email,
-        "status": lead.status,
-        "source": lead.source,
-        "tags": lead.tags,
-        "assignedAgentId": lead.assigned_agent_id,
-        "abTestId": lead.ab_test_id,
-        "agentAssignedBy": lead.agent_assigned_by,
-        "customFields": lead.custom_fields,
-        "optedOut": lead.opted_out,
-        "timezone": lead.timezone,
-        "externalId": lead.external_id,
-        "importBatchId": lead.import_batch_id,
-        "lastContactedAt": lead.last_contacted_at,
-        "createdAt": lead.created_at,
-        "updatedAt": lead.updated_at,
-    }
-    return {name: value for name, value in body.items() if value is not None}
-
-
-def lead_bodies(tenant: Tenant, rows: Sequence[Lead]) -> list[Body]:
-    """The contract's Lead for each row."""
-    return [lead_body(tenant, lead) for lead in rows]
+    return lead_rows.of_lead(user.tenant, leads.assign_agent(user.tenant, id_, body["assignedAgentId"], user.actor))
 
 
 def _read(body: dict[str, Any], user: Caller) -> Any:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from peewee import SQL, NodeList, Value, fn
@@ -26,14 +26,16 @@ from peewee import SQL, NodeList, Value, fn
 from . import clock
 from .database import is_sqlite
 from .errors import Blocked, Invalid, Problem
-from .lead_text import custom_text, holds_folded
+from .lead_conditions import Condition, holding, joined
+from .lead_text import custom_text, holds_folded, search_key
 from .leads import Lead
 
-Condition = Any  # a Peewee node that is true or false of a lead
+Node = Any  # of Peewee, true or false of a lead
 
 MAX_DEPTH = 2  # of groups below the filter itself
 MAX_CONDITIONS = 200  # with 100 values each still a statement that both engines take
 CUSTOM_PREFIX = "customFields."
+_TAGS_BY_TEXT = 10  # with more of them, looking for each takes longer than it saves
 
 _STATUSES = ("new", "contacted", "qualified", "disqualified")
 _ASSIGNERS = ("manual", "ab_test", "auto")
@@ -45,7 +47,7 @@ class _Kind:
     """A kind of field: how a value of it is read (ValueError says what it must be), and what can be asked of it."""
 
     read: Callable[[Any], Any]
-    operators: Mapping[str, Callable[[Any, Any], Condition]]
+    operators: Mapping[str, Callable[[Any, Any], Node]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,13 @@ class _Field:
     kind: _Kind
     column: Any
     choices: tuple[str, ...] = ()
+    is_selective: bool = False
 
 
-def matching(filters: Mapping[str, Any], *, path: str = "/filters") -> Condition:
+def matching(filters: Mapping[str, Any], *, path: str = "/filters") -> list[Condition]:
     """The condition that a filter of the contract's shape stands for; no conditions at all hold for every lead.
+
+    Conditions that must all hold come one by one, so that each may be what the leads are found by.
 
     path: where the filter stands in the request, as a JSON pointer. Raises Invalid with all problems: unknown field,
     operator that does not fit it, value of the wrong type, groups nested too deep; Blocked for too many conditions.
@@ -64,11 +69,11 @@ def matching(filters: Mapping[str, Any], *, path: str = "/filters") -> Condition
     problems: list[_Refusal] = []
     if sum(1 for _ in _conditions(filters)) > MAX_CONDITIONS:
         raise Blocked("filter_too_large", f"A filter has at most {MAX_CONDITIONS} conditions")
-    condition = _group(filters, path, 0, problems)
+    parts = _parts(filters, path, 0, problems)
     if problems:
         first = problems[0]
         raise Invalid(first.code, first.message, problems=[Problem(each.path, each.message) for each in problems])
-    return condition
+    return [_joined(filters, parts)] if _is_any(filters) else parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +89,29 @@ def _conditions(group: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from _conditions(inner)
 
 
-def _group(group: Mapping[str, Any], path: str, depth: int, problems: list[_Refusal]) -> Condition:
+def _parts(group: Mapping[str, Any], path: str, depth: int, problems: list[_Refusal]) -> list[Condition]:
     if depth > MAX_DEPTH:
         problems.append(_Refusal("filter_too_deep", path, f"Groups nest at most {MAX_DEPTH} deep"))
-        return SQL("1 = 1")
+        return []
     parts = [
         _condition(condition, f"{path}/conditions/{index}", problems)
         for index, condition in enumerate(group["conditions"])
     ]
-    parts += [
-        _group(inner, f"{path}/groups/{index}", depth + 1, problems)
-        for index, inner in enumerate(group.get("groups", ()))
-    ]
-    return _combined(parts, any_of=group.get("match", "all") == "any")
+    for index, inner in enumerate(group.get("groups", ())):
+        parts.append(_joined(inner, _parts(inner, f"{path}/groups/{index}", depth + 1, problems)))
+    return parts
 
 
-def _combined(parts: Sequence[Condition], *, any_of: bool) -> Condition:
+def _is_any(group: Mapping[str, Any]) -> bool:
+    return bool(group.get("match", "all") == "any")
+
+
+def _joined(group: Mapping[str, Any], parts: Sequence[Condition]) -> Condition:
+    any_of = _is_any(group)
+    return joined(parts, lambda nodes: _combined(nodes, any_of=any_of), "any" if any_of else "all")
+
+
+def _combined(parts: Sequence[Node], *, any_of: bool) -> Node:
     """The parts as a balanced tree: a chain of hundreds would exceed the depth that SQLite and Peewee bear."""
     if not parts:
         return SQL("1 = 1")
@@ -112,7 +124,7 @@ def _combined(parts: Sequence[Condition], *, any_of: bool) -> Condition:
 
 def _condition(condition: Mapping[str, Any], path: str, problems: list[_Refusal]) -> Condition:
     name, operator, value = condition["field"], condition["operator"], condition["value"]
-    field = _field(name)
+    field = _CUSTOM_FIELD if name.startswith(CUSTOM_PREFIX) else _FIELDS.get(name)
     if field is None:
         problems.append(_Refusal("filter_unknown_field", f"{path}/field", f"Unknown field: {name}"))
     elif operator not in field.kind.operators:
@@ -120,17 +132,48 @@ def _condition(condition: Mapping[str, Any], path: str, problems: list[_Refusal]
         problems.append(_Refusal("filter_operator_mismatch", f"{path}/operator", message))
     else:
         try:
-            return field.kind.operators[operator](field.column, _read(field, operator, value))
+            return _made(name, field, operator, _read(field, operator, value))
         except ValueError as error:
             message = f"Value for field {name} with operator {operator} {error}"
             problems.append(_Refusal("filter_invalid_value", f"{path}/value", message))
-    return SQL("1 = 1")
+    return joined([], lambda _: SQL("1 = 1"), "refused")
 
 
-def _field(name: str) -> _Field | None:
-    if name.startswith(CUSTOM_PREFIX):
-        return _Field(_CUSTOM, _custom_field(name.removeprefix(CUSTOM_PREFIX)))
-    return _FIELDS.get(name)
+def _made(name: str, field: _Field, operator: str, value: Any) -> Condition:
+    ask = field.kind.operators[operator]
+    if name == "tags" and ask in (_has, has_any):
+        return has_tags(value if isinstance(value, list) else [value])
+    is_list = isinstance(value, list)
+    values = value if is_list else [value]
+
+    def make(given: Sequence[Any]) -> Node:
+        return ask(field.column, list(given) if is_list else given[0])
+
+    is_exact = ask in (_is, _is_any_of)
+    made = Condition((name, operator, len(values)), values, make, field.is_selective and is_exact)
+    if name == "status" and is_exact:
+        made = replace(made, statuses=values)
+    if field is not _CUSTOM_FIELD:
+        return made
+
+    def make_custom(given: Sequence[Any]) -> Node:
+        return ask(_custom_field(given[0]), list(given[1:]) if is_list else given[1])
+
+    values = [name.removeprefix(CUSTOM_PREFIX), *values]
+    return replace(made, shape=(CUSTOM_PREFIX, operator, len(values)), values=values, make=make_custom)
+
+
+def has_tags(tags: Sequence[str]) -> Condition:
+    """The condition that a lead has at least one of these tags; the text tells most leads, the tags tell exactly."""
+    exact = Condition(("tags", len(tags)), tags, lambda given: has_any(Lead.tags, list(given)))
+    keys = [search_key(tag) for tag in tags]
+    if not all(keys):
+        return exact
+    if len(tags) > _TAGS_BY_TEXT:
+        return replace(exact, tags=tags)
+    by_text = [holding(f"\n{key}\n") for key in keys]
+    some = joined(by_text, lambda nodes: _combined(nodes, any_of=True), "any")
+    return replace(joined([some, exact], lambda nodes: nodes[0] & nodes[1], "all"), tags=tags)
 
 
 def _read(field: _Field, operator: str, value: Any) -> Any:
@@ -191,46 +234,46 @@ def _custom_field(name: str) -> NodeList:
     return NodeList((fn.jsonb_extract_path_text(Lead.custom_fields, name),))
 
 
-def _is(column: Any, value: Any) -> Condition:
+def _is(column: Any, value: Any) -> Node:
     return column == value
 
 
-def _is_not(column: Any, value: Any) -> Condition:
+def _is_not(column: Any, value: Any) -> Node:
     return (column != value) | column.is_null()
 
 
-def _is_any_of(column: Any, values: Any) -> Condition:
+def _is_any_of(column: Any, values: Any) -> Node:
     return column.in_(values)
 
 
-def _is_before(column: Any, value: Any) -> Condition:
+def _is_before(column: Any, value: Any) -> Node:
     return column < value
 
 
-def _is_after(column: Any, value: Any) -> Condition:
+def _is_after(column: Any, value: Any) -> Node:
     return column > value
 
 
-def _some(elements: Any, condition: Condition) -> NodeList:
+def _some(elements: Any, condition: Node) -> NodeList:
     """Whether the condition holds for some `element.value` of a JSON array."""
     each = fn.json_each(elements) if is_sqlite() else fn.jsonb_array_elements_text(elements)
     return NodeList((SQL("EXISTS (SELECT 1 FROM"), each, SQL("AS element WHERE"), condition, SQL(")")))
 
 
-def has_any(elements: Any, values: Sequence[str]) -> Condition:
+def has_any(elements: Any, values: Sequence[str]) -> Node:
     """The condition that a JSON array has at least one of these values."""
     return _some(elements, SQL("element.value").in_(list(values)))
 
 
-def _has(elements: Any, value: Any) -> Condition:
+def _has(elements: Any, value: Any) -> Node:
     return has_any(elements, [value])
 
 
-def _has_not(elements: Any, value: Any) -> Condition:
+def _has_not(elements: Any, value: Any) -> Node:
     return NodeList((SQL("NOT"), has_any(elements, [value])))
 
 
-def _some_holds(elements: Any, part: Any) -> Condition:
+def _some_holds(elements: Any, part: Any) -> Node:
     return _some(elements, holds_folded(SQL("element.value"), part))
 
 
@@ -248,10 +291,11 @@ _LIST = _Kind(
     {"is": _has, "is_not": _has_not, "contains": _some_holds, "is_any_of": has_any, "includes_any_of": has_any},
 )
 
+_CUSTOM_FIELD = _Field(_CUSTOM, None)
 _FIELDS = {
-    "id": _Field(_NUMBER, Lead.number),
+    "id": _Field(_NUMBER, Lead.number, is_selective=True),
     "name": _Field(_TEXT, Lead.name),
-    "phone": _Field(_TEXT, Lead.phone),
+    "phone": _Field(_TEXT, Lead.phone, is_selective=True),
     "phoneValid": _Field(_FLAG, Lead.phone_valid),
     "email": _Field(_TEXT, Lead.email),
     "status": _Field(_TEXT, Lead.status, _STATUSES),
@@ -260,8 +304,8 @@ _FIELDS = {
     "assignedAgentId": _Field(_TEXT, Lead.assigned_agent_id),
     "abTestId": _Field(_TEXT, Lead.ab_test_id),
     "agentAssignedBy": _Field(_TEXT, Lead.agent_assigned_by, _ASSIGNERS),
-    "externalId": _Field(_TEXT, Lead.external_id),
-    "importBatchId": _Field(_TEXT, Lead.import_batch_id),
+    "externalId": _Field(_TEXT, Lead.external_id, is_selective=True),
+    "importBatchId": _Field(_TEXT, Lead.import_batch_id, is_selective=True),
     "timezone": _Field(_TEXT, Lead.timezone),
     "optedOut": _Field(_LIST, Lead.opted_out),
     "lastContactedAt": _Field(_MOMENT, Lead.last_contacted_at),

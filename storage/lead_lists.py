@@ -1,4 +1,7 @@
-"""Lists of leads: the simple filters, the orders and the pages."""
+"""Lists of leads: the simple filters, the orders and the pages.
+
+Leads are created in the order of their numbers, so that is the order of `createdAt`.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import SQL, fn
+from peewee import SQL, Tuple, fn
 
-from .lead_filters import has_any
-from .lead_search import found_by
+from . import lead_text_index, leads
+from .database import is_sqlite
+from .lead_conditions import Condition, filling, shapes, with_slots
+from .lead_filters import has_tags
+from .lead_newest import newest
+from .lead_rows import LeadRow, columns, decoded
+from .lead_search import expression_of, found_by
+from .lead_tallies import tallied
+from .lead_text import search_key
 from .leads import Lead, live
-from .paging import paginate
+from .paging import decode_cursor, encode_cursor
+from .statements import ANY_TENANT, Statement, slot, statement
 from .tenancy import Tenant
 
 ORDERS: dict[str, Any] = {
-    "createdAt": Lead.created_at,
+    "createdAt": Lead.number,
     "updatedAt": Lead.updated_at,
     "name": Lead.name_key,
     "lastContactedAt": fn.COALESCE(Lead.last_contacted_at, SQL("''")),  # as in the index; never contacted is oldest
 }
 NEWEST_FIRST = "-createdAt"
+_COUNTED_BY_TEXT = 20_000  # of more leads that may match by their text, it is faster to look at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +40,7 @@ class LeadFilter:
     """What a lead must be to stand in a list; a member that is None asks nothing.
 
     tags: at least one of them. channel: the lead can be reached on it. q, phones: as in `lead_search.found_by`.
-    condition: one made by `lead_filters.matching`.
+    conditions: those of `lead_filters.matching`.
     """
 
     statuses: Sequence[str] | None = None
@@ -38,32 +50,57 @@ class LeadFilter:
     external_id: str | None = None
     q: str | None = None
     phones: Sequence[str] = ()
-    condition: Any = None
+    conditions: Sequence[Condition] = ()
 
-    def conditions(self) -> list[Any]:
+    def all_conditions(self) -> list[Condition]:
         """The conditions to AND, none if the filter asks nothing."""
-        given: list[Any] = []
+        given = list(self.conditions)
         if self.statuses is not None:
-            given.append(Lead.status.in_(list(self.statuses)))
+            statuses = list(self.statuses)
+            given.append(Condition(("statuses", len(statuses)), statuses, Lead.status.in_, statuses=statuses))
         if self.tags is not None:
-            given.append(has_any(Lead.tags, self.tags))
+            given.append(has_tags(self.tags))
         if self.channel is not None:
-            given.append((Lead.email if self.channel == "email" else Lead.phone) != "")
+            way = Lead.email if self.channel == "email" else Lead.phone
+            given.append(Condition(("channel", way.name), (), lambda _: way != SQL("''")))
         if self.import_batch_id is not None:
-            given.append(Lead.import_batch_id == self.import_batch_id)
+            given.append(_is("import batch", Lead.import_batch_id, self.import_batch_id))
         if self.external_id is not None:
-            given.append(Lead.external_id == self.external_id)
+            given.append(_is("external id", Lead.external_id, self.external_id))
         if self.q is not None:
             given.append(found_by(self.q, self.phones))
-        if self.condition is not None:
-            given.append(self.condition)
         return given
+
+    def expression(self) -> str | None:
+        """What SQLite's index of text finds the leads by; None where it has no part in it, or is not the best way."""
+        given = self.all_conditions()
+        if any(condition.selective for condition in given):
+            return None
+        by_tags = [
+            lead_text_index.any_of(lead_text_index.phrase(f"\n{search_key(tag)}\n") for tag in condition.tags)
+            for condition in given
+            if condition.tags is not None
+        ]
+        by_words = None if self.q is None else expression_of(self.q, self.phones)
+        return lead_text_index.all_of([*by_tags, by_words])
+
+
+def _is(name: str, column: Any, value: str) -> Condition:
+    return Condition(name, [value], lambda given: column == given[0], selective=True)
 
 
 def count(tenant: Tenant, wanted: LeadFilter) -> int:
-    """How many leads match, by counting them; the number of all leads is `leads.count`."""
-    matching: int = live(tenant, fn.COUNT(Lead.id)).where(*wanted.conditions()).scalar()
-    return matching
+    """How many leads match. All, those of some statuses and those with one tag are tallied, others are counted."""
+    conditions = wanted.all_conditions()
+    if not conditions:
+        return leads.count(tenant)
+    if len(conditions) == 1:
+        [only] = conditions
+        if only.statuses is not None:
+            return tallied(tenant, "status", only.statuses)
+        if only.tags is not None and len(set(only.tags)) == 1:
+            return tallied(tenant, "tag", only.tags)
+    return _counted(tenant, wanted, conditions)
 
 
 def page(
@@ -74,13 +111,78 @@ def page(
     skip: int = 0,
     cursor: str | None = None,
     sort: str = NEWEST_FIRST,
-) -> tuple[list[Lead], str | None]:
+) -> tuple[list[LeadRow], str | None]:
     """A page of the leads that match, and the cursor of the next page or None on the last.
 
     sort: a key of ORDERS, with "-" in front for descending. Raises Blocked: a cursor that is not of this order.
     """
-    query: Any = live(tenant)
-    if conditions := wanted.conditions():
-        query = query.where(*conditions)
-    keys = [ORDERS[sort.removeprefix("-")], Lead.number]
-    return paginate(query, keys, order=sort, limit=limit, skip=skip, cursor=cursor, descending=sort.startswith("-"))
+    keys = _keys(sort)
+    reached = [] if cursor is None else decode_cursor(cursor, sort, keys)
+    conditions = wanted.all_conditions()
+    if sort == NEWEST_FIRST:
+        below = reached[0] if reached else None
+        text = wanted.expression()
+        rows = newest(tenant, conditions, most=limit + 1, skip=skip, below=below, expression=text)
+    else:
+        values = {"tenant": tenant.id, "limit": limit + 1, "skip": skip, **filling(conditions)}
+        values |= {f"after {index}": value for index, value in enumerate(reached)}
+        rows = _in_order(conditions, sort, bool(reached)).run(values).fetchall()
+    if len(rows) <= limit:
+        return decoded(tenant, rows), None
+    return decoded(tenant, rows[:limit]), encode_cursor(sort, rows[limit - 1][-len(keys) :])
+
+
+def _keys(sort: str) -> list[Any]:
+    key = ORDERS[sort.removeprefix("-")]
+    return [key] if key is Lead.number else [key, Lead.number]
+
+
+def _in_order(conditions: Sequence[Condition], sort: str, is_continued: bool) -> Statement:
+    """Reads a page in this order."""
+
+    def build() -> Any:
+        keys, is_descending = _keys(sort), sort.startswith("-")
+        query = live(ANY_TENANT, *columns(), *keys)
+        if conditions:
+            query = query.where(*with_slots(conditions))
+        if is_continued:
+            query = query.where(*_beyond(keys, is_descending))
+        order = [key.desc() if is_descending else key.asc() for key in keys]
+        return query.order_by(*order).limit(slot("limit")).offset(slot("skip"))
+
+    return statement(("lead_lists.page", sort, is_continued, shapes(conditions)), build, is_fickle=bool(conditions))
+
+
+def _beyond(keys: Sequence[Any], is_descending: bool) -> list[Any]:
+    """The conditions of the rows after those of the cursor; the first alone leads SQLite to its place in an index."""
+    last = [slot(f"after {index}") for index in range(len(keys))]
+    if len(keys) == 1:
+        return [keys[0] < last[0] if is_descending else keys[0] > last[0]]
+    row, reached = Tuple(*keys), Tuple(*last)
+    if is_descending:
+        return [keys[0] <= last[0], row < reached]
+    return [keys[0] >= last[0], row > reached]
+
+
+def _counted(tenant: Tenant, wanted: LeadFilter, conditions: Sequence[Condition]) -> int:
+    values = {"tenant": tenant.id, **filling(conditions)}
+    expression = wanted.expression() if is_sqlite() else None
+    if expression is not None:
+        values["match"] = lead_text_index.of_tenant(tenant, expression)
+        if lead_text_index.finds_at_most(_COUNTED_BY_TEXT, values["match"]):
+            return sum(_counted_by(conditions, values, is_tail) for is_tail in (True, False))
+    return _counted_by(conditions, values, None)
+
+
+def _counted_by(conditions: Sequence[Condition], values: dict[str, Any], is_tail: bool | None) -> int:
+    """How many match: of all leads, of those that the text index does not know yet, or of those that it finds."""
+
+    def build() -> Any:
+        query = live(ANY_TENANT, fn.COUNT(Lead.id)).where(*with_slots(conditions))
+        if is_tail is None:
+            return query
+        return query.where(lead_text_index.not_indexed()) if is_tail else lead_text_index.found(query).order_by()
+
+    counting = statement(("lead_lists.count", is_tail, shapes(conditions)), build, is_fickle=True)
+    [(number,)] = counting.run(values).fetchall()
+    return int(number)

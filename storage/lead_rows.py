@@ -63,14 +63,17 @@ class LeadRow(
 
 
 _COLUMNS = [Lead._meta.fields[name] for name in LeadRow.__struct_fields__ if name != "account_id"]
+WIDTH = len(_COLUMNS)
+_NAMES = [column.name for column in _COLUMNS]
+_JSON = frozenset(column.name for column in _COLUMNS if isinstance(column, JSONField))
 
 
 def of_lead(tenant: Tenant, lead: Lead) -> LeadRow:
     """What is read of this lead once it is stored as it stands in memory."""
-    values = {column.name: getattr(lead, column.name) for column in _COLUMNS}
-    for column in _COLUMNS:
-        if isinstance(column, JSONField):
-            values[column.name] = Raw(_encode(values[column.name]))
+    stored = lead.__data__
+    values: dict[str, Any] = {
+        name: Raw(_encode(stored[name])) if name in _JSON else stored.get(name) for name in _NAMES
+    }
     return LeadRow(account_id=tenant.account_id, **values)
 
 

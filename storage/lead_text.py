@@ -21,6 +21,8 @@ def fold(text: str) -> str:
 
 def search_key(text: str) -> str:
     """What a search compares: folded, compatible forms of a character united, white space one space."""
+    if text.isascii():  # most are, and nothing in them has another form
+        return " ".join(text.lower().split())
     folded = unicodedata.normalize("NFKC", fold(unicodedata.normalize("NFKC", text)))
     return " ".join(folded.split())
 

@@ -8,13 +8,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from peewee import IntegerField, ModelSelect, Tuple
 
 from .errors import Blocked
 
 
-def _encode(order: str, values: Sequence[Any]) -> str:
-    packed = json.dumps([order, *values], separators=(",", ":")).encode()
+def encode_cursor(order: str, values: Sequence[Any]) -> str:
+    """The cursor of the page after a row with these sort values."""
+    packed = msgspec.json.encode([order, *values])
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
@@ -24,7 +26,8 @@ def _fits(value: Any, key: Any) -> bool:
     return isinstance(value, str) and "\0" not in value
 
 
-def _decode(cursor: str, order: str, keys: Sequence[Any]) -> list[Any]:
+def decode_cursor(cursor: str, order: str, keys: Sequence[Any]) -> list[Any]:
+    """The sort values that a cursor of this order holds. Raises Blocked (`invalid_cursor`)."""
     try:
         packed = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError, RecursionError):
@@ -54,10 +57,10 @@ def paginate(
     columns = [key.alias(f"sort_{index}") for index, key in enumerate(keys)]
     query = query.select_extend(*columns).order_by(*[key.desc() if descending else key.asc() for key in keys])
     if cursor is not None:
-        after = Tuple(*_decode(cursor, order, keys))
+        after = Tuple(*decode_cursor(cursor, order, keys))
         query = query.where(Tuple(*keys) < after if descending else Tuple(*keys) > after)
     rows = list(query.limit(limit + 1).offset(skip or None).objects())
     if len(rows) <= limit:
         return rows, None
     last = rows[limit - 1]
-    return rows[:limit], _encode(order, [getattr(last, f"sort_{index}") for index in range(len(keys))])
+    return rows[:limit], encode_cursor(order, [getattr(last, f"sort_{index}") for index in range(len(keys))])

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from peewee import Value
+from peewee import __exception_wrapper__ as _as_peewee_errors  # type: ignore[attr-defined]
 
-from .database import database
+from .database import database, is_sqlite
 from .tenancy import Tenant
 
 _MOST = 1000  # statements kept: more shapes than an application asks for
@@ -34,30 +35,34 @@ ANY_TENANT: Any = Tenant(slot("tenant"), "", "live")  # type: ignore[arg-type]  
 
 
 class Statement:
-    """SQL of one engine and what its placeholders stand for."""
+    """SQL of one engine and what its placeholders stand for.
 
-    __slots__ = ("_parameters", "sql")
+    is_fickle: which plan is best depends on the values, so PostgreSQL plans it each time.
+    """
 
-    def __init__(self, query: Any) -> None:
+    __slots__ = ("_is_fickle", "_parameters", "sql")
+
+    def __init__(self, query: Any, *, is_fickle: bool = False) -> None:
+        self._is_fickle = is_fickle and not is_sqlite()
         self.sql: str
         self.sql, parameters = query.sql()
         self._parameters = [(each.name, None) if isinstance(each, _Slot) else (None, each) for each in parameters]
 
     def run(self, values: dict[str, Any]) -> Any:
         """The cursor of its rows as tuples, its slots filled from `values`."""
-        return database.execute_sql(self.sql, self.parameters(values))
+        parameters = [fixed if name is None else values[name] for name, fixed in self._parameters]
+        if not self._is_fickle:
+            return database.execute_sql(self.sql, parameters)
+        with _as_peewee_errors:
+            return database.cursor().execute(self.sql, parameters, prepare=False)
 
-    def parameters(self, values: dict[str, Any]) -> list[Any]:
-        """What to execute the SQL with."""
-        return [fixed if name is None else values[name] for name, fixed in self._parameters]
 
-
-def statement(key: Hashable, build: Callable[[], Any]) -> Statement:
+def statement(key: Hashable, build: Callable[[], Any], *, is_fickle: bool = False) -> Statement:
     """The statement of this key, from the query that `build` answers when it is asked for the first time."""
     kind = (type(database.obj), key)
     kept = _built.get(kind)
     if kept is None:
         if len(_built) >= _MOST:
             _built.clear()
-        kept = _built[kind] = Statement(build())
+        kept = _built[kind] = Statement(build(), is_fickle=is_fickle)
     return kept

@@ -111,7 +111,7 @@ def empty() -> None:
     with database.transaction():
         database.database.execute_sql("PRAGMA defer_foreign_keys = ON")
         for table in tables:
-            if not table.startswith("sqlite_"):
+            if not table.startswith(("sqlite_", "lead_text")):  # the index of text follows the leads by itself
                 database.database.execute_sql(f"DELETE FROM {table}")
 
 

@@ -44,7 +44,7 @@ class TestFilters:
     def test_condition_joins_the_simple_filters(self, tenant):
         filters = {"conditions": [{"field": "name", "operator": "is_not", "value": "Cyd"}]}
 
-        assert names(tenant, channel="sms", condition=lead_filters.matching(filters)) == ["Ada"]
+        assert names(tenant, channel="sms", conditions=lead_filters.matching(filters)) == ["Ada"]
 
 
 class TestPages:
