@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from storage import agents, conversations, imports, leads, outbox
+from storage import agents, conversations, imports, lead_import, leads, outbox
 from storage.conversations import Conversation, Filters, Message
 from storage.errors import Conflict, NotFound
 from storage.ids import new_id
-from storage.imports import ImportBatch, Upload
-from storage.leads import Lead
+from storage.imports import ImportBatch, Order, Upload
+from storage.lead_import import ImportRow
+from storage.leads import Lead, NewLead
 from storage.tenancy import SYSTEM, Tenant
 
 from .worlds import MARK, Party, World
@@ -136,6 +137,17 @@ def an_import_that_has_strayed_to_an_upload(world: World) -> str | None:
     return None
 
 
+def a_lead_of_the_same_number_in_an_import(world: World) -> str | None:
+    attacker, victim = _parties(world)
+    theirs = leads.get(victim.tenant, victim.values["lead"][0])
+    mine = leads.create(attacker, NewLead(phone="+12025550177"), SYSTEM)
+    mine.store(number=theirs.number)
+    batch = imports.open_batch(attacker, Order({}, on_duplicate="update"), SYSTEM)
+    rows = [ImportRow(row, {"phone": phone, "name": "Ada"}) for row, phone in enumerate((mine.phone, theirs.phone), 2)]
+    outcome = lead_import.store(attacker, batch, rows)
+    return _found("store", outcome.updated - 1)
+
+
 def a_lead_that_has_strayed_to_an_import(world: World) -> str | None:
     attacker, victim = _parties(world)
     lead = leads.get(victim.tenant, victim.values["lead"][0])
@@ -175,6 +187,7 @@ PROBES: tuple[Probe, ...] = (
     the_bytes_of_an_upload,
     discarding_an_upload_that_was_read_elsewhere,
     an_import_that_has_strayed_to_an_upload,
+    a_lead_of_the_same_number_in_an_import,
     a_lead_that_has_strayed_to_an_import,
     a_conversation_that_has_strayed_to_an_agent,
     rows_of_the_outbox_that_failed,

@@ -35,9 +35,6 @@ _PAIRS = PAIRS[1:]
 
 # Conditions whose loss nothing can notice, each with the reason.
 UNNOTICED = {
-    "storage/lead_import.py _candidates: live(tenant, Lead.number)": (
-        "answers numbers alone: their leads are read inside the tenant, and one too many is meant by no row"
-    ),
     "storage/lead_sync.py _meant: live(ANY_TENANT, Lead.number)": (
         "answers numbers alone: their leads are read inside the tenant, and one too many is meant by no item"
     ),
