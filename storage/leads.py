@@ -21,11 +21,9 @@ from peewee import (
     IntegrityError,
     JSONField,
     Model,
-    ModelInsert,
     ModelSelect,
     Select,
     TextField,
-    chunked,
     fn,
 )
 
@@ -42,7 +40,6 @@ MAX_CUSTOM_FIELDS = 100
 MAX_CUSTOM_NAME_LENGTH = 100
 _encode = msgspec.json.Encoder().encode
 _Row = TypeVar("_Row", bound=Model)
-_ROWS_PER_STATEMENT = 500  # some 12,000 parameters: SQLite takes 32,766, PostgreSQL 65,535
 
 
 class Lead(TenantModel):
@@ -319,26 +316,6 @@ def _moved_counter() -> Any:
         LeadCounter.live: LeadCounter.live + slot("leads"),
     }
     return LeadCounter.update(moved).where(LeadCounter.tenant_id == slot("tenant")).returning(LeadCounter.last_number)
-
-
-def write(tenant: Tenant, leads: Sequence[Lead]) -> None:
-    """Store these leads whole, those that were read before over themselves, with a statement for a few hundred.
-
-    The caller has entered, holds what it read, and gave the new ones their numbers. Raises Conflict.
-    """
-    known = [lead for lead in leads if lead.id is not None]
-    new = [lead for lead in leads if lead.id is None]
-    over_known = {"conflict_target": [Lead.tenant_id, Lead.number], "preserve": _COLUMNS}
-    with one_owner():
-        for some in chunked(known, _ROWS_PER_STATEMENT):
-            _insert(tenant, some).on_conflict(**over_known).execute()
-        for some in chunked(new, _ROWS_PER_STATEMENT):
-            _insert(tenant, some).execute()
-
-
-def _insert(tenant: Tenant, leads: Sequence[Lead]) -> ModelInsert:
-    rows = [{column: getattr(lead, column.name) for column in _COLUMNS} for lead in leads]
-    return Lead.add_all(tenant, rows).as_rowcount()
 
 
 def _insert_next(tenant: Tenant, lead: Lead) -> None:

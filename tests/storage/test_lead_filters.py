@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage import clock, lead_filters, lead_lists, leads
+from storage import clock, lead_bulk, lead_filters, lead_lists, leads
 from storage.errors import Blocked, Invalid
 from storage.lead_lists import LeadFilter
 from storage.leads import Lead, LeadCounter, NewLead
@@ -292,7 +292,7 @@ def test_database_answers_what_plain_python_does(tenant, some, filters):
         last_contacted_at = values.pop("last_contacted_at", None)
         stored.append(leads.build(tenant, NewLead(**values), clock.stamp()))
         stored[-1].number, stored[-1].last_contacted_at = number, last_contacted_at
-    leads.write(tenant, stored)
+    lead_bulk.write(tenant, stored)
     LeadCounter.update(live=len(stored)).where(LeadCounter.tenant_id == tenant.id).execute()
 
     expected = [lead.number for lead in stored if holds(filters, lead)]

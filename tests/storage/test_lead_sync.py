@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage import audit, lead_sync, leads, sync_items
+from storage import audit, database, lead_sync, leads, sync_items
 from storage.leads import Lead
 from storage.sync_items import SyncItem, SyncRefusal
 
@@ -134,6 +134,33 @@ class TestWithinOneBatch:
 
         assert answers == [("phone_conflict", None), ("updated", 2)]
         assert [leads.get(tenant, number).phone for number in (1, 2)] == [A, C]
+
+
+class TestStatements:
+    def test_each_of_many_leads_is_changed_as_its_item_says(self, tenant, sync):
+        sync(*({"lead_id": str(number), "name": "Ada", "tags": ["old"]} for number in range(5)))
+        changes = [{"name": "Grace"}, {"email": "c@example.com"}, {"tags": ["new"]}, {"customFields": {"x": 'a"b'}}]
+
+        sync(*({"lead_id": str(number), **change} for number, change in enumerate(changes)))
+
+        after = [leads.get(tenant, number) for number in range(1, 6)]
+        assert [lead.name for lead in after] == ["Grace", "Ada", "Ada", "Ada", "Ada"]
+        assert [lead.name_key for lead in after] == ["grace", "ada", "ada", "ada", "ada"]
+        assert [lead.email for lead in after] == ["", "c@example.com", "", "", ""]
+        assert [lead.tags for lead in after] == [["old"], ["old"], ["new"], ["old"], ["old"]]
+        assert [lead.custom_fields for lead in after] == [{}, {}, {}, {"x": 'a"b'}, {}]
+        assert ["new" in lead.search_text for lead in after] == [False, False, True, False, False]
+
+    @pytest.mark.usefixtures("sqlite_tenant")
+    def test_sqlite_finds_the_leads_of_a_batch_by_their_indexes(self):
+        sql, slots = lead_sync._meant().sql()
+
+        steps = database.database.execute_sql(f"EXPLAIN QUERY PLAN {sql}", [None] * len(slots)).fetchall()
+
+        plan = "\n".join(step[-1] for step in steps)
+        for index in ("uq_lead_number", "uq_lead_external_id", "uq_lead_phone", "ix_lead_email"):
+            assert f"INDEX {index} (tenant_id=? AND " in plan
+        assert "SCAN t" not in plan
 
 
 class TestRefusals:
