@@ -126,7 +126,10 @@ def _measured(run: _Run, kinds: Sequence[str], parts: Sequence[str]) -> Iterator
     help="Where the databases lie; in memory if not given, for a disk makes all alike.",
 )
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the ratios here.")
-def main(quick: bool, only: str, folder: Path | None, json_path: Path | None) -> None:
+@click.option(
+    "--markdown", "markdown_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the table here."
+)
+def main(quick: bool, only: str, folder: Path | None, json_path: Path | None, markdown_path: Path | None) -> None:
     """Measure newleaf beside its references and print the table."""
     kinds, parts = _parts(only)
     started = time.monotonic()
@@ -142,6 +145,8 @@ def main(quick: bool, only: str, folder: Path | None, json_path: Path | None) ->
         table.show(rows, f"newleaf, measured in {time.monotonic() - started:.0f} s")
     if json_path is not None:
         table.write_json(rows, json_path)
+    if markdown_path is not None:
+        table.write_markdown(rows, markdown_path)
     sys.exit(any(row.verdict == "MISS" for row in rows))
 
 

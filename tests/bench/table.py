@@ -13,6 +13,9 @@ from rich.table import Table
 
 from .duel import Speed
 
+HEADINGS = ("work", "against", "newleaf", "other", "ratio", "target", "")
+_FIGURES = ("newleaf", "other", "ratio", "target")
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -33,6 +36,12 @@ class Row:
             return ""
         return "ok" if self.ratio >= self.target else "MISS"
 
+    def cells(self) -> tuple[str, ...]:
+        """What a table shows of it, under HEADINGS."""
+        ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
+        target = "" if self.target is None else f"≥ {self.target:g}"
+        return self.work, self.reference, self.newleaf, self.other, ratio, target, self.verdict
+
 
 def said(speed: Speed) -> str:
     """Median, spread and cost of a work."""
@@ -49,15 +58,20 @@ def against(work: str, reference: str, own: Speed, other: Speed, target: float |
 def show(rows: Sequence[Row], title: str) -> None:
     """Print the rows; a speed is requests a second in the median round (slowest…fastest) and processor time of one."""
     table = Table(title=title, box=box.SIMPLE, title_justify="left")
-    for heading in ("work", "against", "newleaf", "other", "ratio", "target", ""):
-        table.add_column(heading, justify="right" if heading in ("newleaf", "other", "ratio", "target") else "left")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right" if heading in _FIGURES else "left")
     for row in rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        target = "" if row.target is None else f"≥ {row.target:g}"
-        table.add_row(row.work, row.reference, row.newleaf, row.other, ratio, target, row.verdict)
+        table.add_row(*row.cells())
     console = Console(width=150)
     console.print(table)
     console.print(f"The client took at most {max((row.client_share for row in rows), default=0):.0%} of its core.")
+
+
+def write_markdown(rows: Sequence[Row], path: Path) -> None:
+    """The same table as the README has it."""
+    rules = ["---:" if heading in _FIGURES else "---" for heading in HEADINGS]
+    lines = [" | ".join(cells) for cells in (HEADINGS, rules, *(row.cells() for row in rows))]
+    path.write_text("".join(f"| {line} |\n" for line in lines))
 
 
 def write_json(rows: Sequence[Row], path: Path) -> None:
