@@ -260,9 +260,12 @@ def _some(elements: Any, condition: Node) -> NodeList:
     return NodeList((SQL("EXISTS (SELECT 1 FROM"), each, SQL("AS element WHERE"), condition, SQL(")")))
 
 
-def has_any(elements: Any, values: Sequence[str]) -> Node:
-    """The condition that a JSON array has at least one of these values."""
-    return _some(elements, SQL("element.value").in_(list(values)))
+def has_any(elements: Any, values: Sequence[Any]) -> Node:
+    """The condition that a JSON array of strings has at least one of these values."""
+    if is_sqlite():
+        return _some(elements, SQL("element.value").in_(list(values)))
+    listed = NodeList([each if isinstance(each, Value) else Value(each) for each in values], glue=", ")
+    return NodeList((elements, SQL("?| ARRAY["), listed, SQL("]::text[]")))
 
 
 def _has(elements: Any, value: Any) -> Node:

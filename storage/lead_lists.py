@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import SQL, Tuple, fn
+from peewee import SQL, fn
 
 from . import lead_text_index, leads
 from .database import is_sqlite
@@ -22,7 +22,7 @@ from .lead_tallies import tallied
 from .lead_text import search_key
 from .leads import Lead, live
 from .paging import decode_cursor, encode_cursor
-from .statements import ANY_TENANT, Statement, slot, statement
+from .statements import ANY_TENANT, slot, statement
 from .tenancy import Tenant
 
 ORDERS: dict[str, Any] = {
@@ -33,6 +33,7 @@ ORDERS: dict[str, Any] = {
 }
 NEWEST_FIRST = "-createdAt"
 _COUNTED_BY_TEXT = 20_000  # of more leads that may match by their text, it is faster to look at all
+_LOOKUPS = 2  # a lead that the text index finds costs as much as so many that an index of statuses does
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +122,24 @@ def page(
     conditions = wanted.all_conditions()
     if sort == NEWEST_FIRST:
         below = reached[0] if reached else None
-        text = wanted.expression()
+        text = _expression(tenant, wanted, conditions)
         rows = newest(tenant, conditions, most=limit + 1, skip=skip, below=below, expression=text)
     else:
-        values = {"tenant": tenant.id, "limit": limit + 1, "skip": skip, **filling(conditions)}
-        values |= {f"after {index}": value for index, value in enumerate(reached)}
-        rows = _in_order(conditions, sort, bool(reached)).run(values).fetchall()
+        rows = _in_order(tenant, conditions, sort, reached, limit + 1, skip)
     if len(rows) <= limit:
         return decoded(tenant, rows), None
     return decoded(tenant, rows[:limit]), encode_cursor(sort, rows[limit - 1][-len(keys) :])
+
+
+def _expression(tenant: Tenant, wanted: LeadFilter, conditions: Sequence[Condition]) -> str | None:
+    """What SQLite's index of text shall find the leads by; None where fewer leads have the status than a tag."""
+    expression = wanted.expression() if is_sqlite() else None
+    if expression is not None and wanted.q is None:
+        for_status = [tallied(tenant, "status", each.statuses) for each in conditions if each.statuses is not None]
+        for_tags = [tallied(tenant, "tag", each.tags) for each in conditions if each.tags is not None]
+        if for_status and min(for_status) < _LOOKUPS * min(for_tags):
+            return None
+    return expression
 
 
 def _keys(sort: str) -> list[Any]:
@@ -137,36 +147,50 @@ def _keys(sort: str) -> list[Any]:
     return [key] if key is Lead.number else [key, Lead.number]
 
 
-def _in_order(conditions: Sequence[Condition], sort: str, is_continued: bool) -> Statement:
-    """Reads a page in this order."""
+def _in_order(
+    tenant: Tenant, conditions: Sequence[Condition], sort: str, reached: Sequence[Any], most: int, skip: int
+) -> list[Any]:
+    """At most `most` rows in this order, after the one whose sort values were reached.
 
+    Those with the same first value as that one are read by themselves: together an index would not lead to the place.
+    """
+    values = {"tenant": tenant.id, **filling(conditions)}
+    values |= {f"after {index}": value for index, value in enumerate(reached)}
+    if len(reached) < 2:
+        return _run("beyond" if reached else "from the start", conditions, sort, values | {"limit": most, "skip": skip})
+    same = _run("same", conditions, sort, values | {"limit": skip + most, "skip": 0})
+    rows = same[skip:]
+    if len(rows) < most:
+        rest = {"limit": most - len(rows), "skip": max(0, skip - len(same))}
+        rows += _run("beyond", conditions, sort, values | rest)
+    return rows
+
+
+def _run(way: str, conditions: Sequence[Condition], sort: str, values: dict[str, Any]) -> list[Any]:
     def build() -> Any:
         keys, is_descending = _keys(sort), sort.startswith("-")
         query = live(ANY_TENANT, *columns(), *keys)
         if conditions:
             query = query.where(*with_slots(conditions))
-        if is_continued:
-            query = query.where(*_beyond(keys, is_descending))
+        if way == "same":
+            query = query.where(keys[0] == slot("after 0"), _past(keys[1], slot("after 1"), is_descending))
+        elif way == "beyond":
+            query = query.where(_past(keys[0], slot("after 0"), is_descending))
         order = [key.desc() if is_descending else key.asc() for key in keys]
         return query.order_by(*order).limit(slot("limit")).offset(slot("skip"))
 
-    return statement(("lead_lists.page", sort, is_continued, shapes(conditions)), build, is_fickle=bool(conditions))
+    reading = statement(("lead_lists.page", sort, way, shapes(conditions)), build, is_fickle=bool(conditions))
+    rows: list[Any] = reading.run(values).fetchall()
+    return rows
 
 
-def _beyond(keys: Sequence[Any], is_descending: bool) -> list[Any]:
-    """The conditions of the rows after those of the cursor; the first alone leads SQLite to its place in an index."""
-    last = [slot(f"after {index}") for index in range(len(keys))]
-    if len(keys) == 1:
-        return [keys[0] < last[0] if is_descending else keys[0] > last[0]]
-    row, reached = Tuple(*keys), Tuple(*last)
-    if is_descending:
-        return [keys[0] <= last[0], row < reached]
-    return [keys[0] >= last[0], row > reached]
+def _past(key: Any, value: Any, is_descending: bool) -> Any:
+    return key < value if is_descending else key > value
 
 
 def _counted(tenant: Tenant, wanted: LeadFilter, conditions: Sequence[Condition]) -> int:
     values = {"tenant": tenant.id, **filling(conditions)}
-    expression = wanted.expression() if is_sqlite() else None
+    expression = _expression(tenant, wanted, conditions)
     if expression is not None:
         values["match"] = lead_text_index.of_tenant(tenant, expression)
         if lead_text_index.finds_at_most(_COUNTED_BY_TEXT, values["match"]):

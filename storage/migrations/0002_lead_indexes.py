@@ -67,7 +67,7 @@ _COUNTED = {
 # the newest lead shall come first. Before the text stands whose it is: one trigram of private characters that hold the
 # tenant's id, so that the words of one tenant do not slow the search of another.
 # Adding rows one by one would cost several times as much as adding many, so the newest leads wait in `lead` itself,
-# above `indexed_to`, until there are enough of them.
+# above `indexed_to`, until there are enough of them or an import ends.
 _SQLITE_TEXT = """
 CREATE VIRTUAL TABLE lead_text
     USING fts5(text, content='', columnsize=0, detail=full, tokenize='trigram case_sensitive 1');
@@ -80,8 +80,12 @@ CREATE TRIGGER lead_text_step AFTER UPDATE OF indexed_to ON lead_text_mark BEGIN
 END;
 UPDATE lead_text_mark SET indexed_to = (SELECT COALESCE(MAX(id), 0) FROM lead);
 CREATE TRIGGER lead_text_insert AFTER INSERT ON lead
-WHEN NEW.id >= {mark} + CASE WHEN NEW.import_batch_id IS NULL THEN 256 ELSE 8192 END BEGIN
+WHEN NEW.id >= {mark} + CASE WHEN NEW.import_batch_id IS NULL THEN 128 ELSE 8192 END BEGIN
     UPDATE lead_text_mark SET indexed_to = MIN(NEW.id, indexed_to + 8192);
+END;
+CREATE TRIGGER lead_text_import AFTER UPDATE OF status ON import_batch
+WHEN NEW.status <> OLD.status AND NEW.status IN ('completed', 'failed') BEGIN
+    UPDATE lead_text_mark SET indexed_to = MAX(indexed_to, (SELECT COALESCE(MAX(id), 0) FROM lead));
 END;
 CREATE TRIGGER lead_text_update AFTER UPDATE OF search_text ON lead
 WHEN OLD.search_text <> NEW.search_text AND OLD.id <= {mark} BEGIN
@@ -173,13 +177,14 @@ CREATE TRIGGER lead_tally_delete AFTER DELETE ON lead REFERENCING OLD TABLE AS b
     FOR EACH STATEMENT EXECUTE FUNCTION newleaf_tally_leads();
 """
 
-# pg_trgm knows words only: with a letter for the line breaks it can tell a whole value from a word within one.
+# pg_trgm knows words only: with letters for what stands between them it can tell a whole value from a word in one.
 # Where the extension may not be created, searching works without the index.
 _POSTGRESQL_TEXT = """
 DO $$
 BEGIN
     CREATE EXTENSION IF NOT EXISTS pg_trgm;
-    CREATE INDEX ix_lead_text ON lead USING gin (replace(search_text, E'\\n', 'q') gin_trgm_ops);
+    CREATE INDEX ix_lead_text ON lead
+        USING gin (translate(search_text, E'\\n -_.,:/@+#("\\'', 'qzzzzzzzzzzzzz') gin_trgm_ops);
 EXCEPTION WHEN insufficient_privilege OR feature_not_supported OR undefined_file THEN
     RAISE NOTICE 'newleaf searches without the extension pg_trgm';
 END $$

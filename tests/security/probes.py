@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from storage import agents, conversations, imports, lead_import, leads, outbox
+from storage import agents, conversations, imports, lead_import, lead_lists, leads, outbox
 from storage.conversations import Conversation, Filters, Message
 from storage.errors import Conflict, NotFound
 from storage.ids import new_id
 from storage.imports import ImportBatch, Order, Upload
 from storage.lead_import import ImportRow
+from storage.lead_lists import LeadFilter
 from storage.leads import Lead, NewLead
 from storage.tenancy import SYSTEM, Tenant
 
@@ -114,6 +115,12 @@ def a_lead_by_its_email(world: World) -> str | None:
     return _found("find_by_email", leads.find_by_email(attacker, victim.values["email"][0]))
 
 
+def a_lead_in_a_list_of_another_order(world: World) -> str | None:
+    attacker, victim = _parties(world)
+    wanted = LeadFilter(external_id=victim.values["external id"][0])
+    return _found("page", lead_lists.page(attacker, wanted, limit=10, sort="name")[0])
+
+
 def the_bytes_of_an_upload(world: World) -> str | None:
     attacker, victim = _parties(world)
     return _found("pieces", list(imports.pieces(attacker, _upload(victim).id)))
@@ -184,6 +191,7 @@ PROBES: tuple[Probe, ...] = (
     deleting_an_agent_that_was_read_elsewhere,
     a_lead_by_its_external_id,
     a_lead_by_its_email,
+    a_lead_in_a_list_of_another_order,
     the_bytes_of_an_upload,
     discarding_an_upload_that_was_read_elsewhere,
     an_import_that_has_strayed_to_an_upload,
