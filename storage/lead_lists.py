@@ -176,7 +176,7 @@ def _run(way: str, conditions: Sequence[Condition], sort: str, values: dict[str,
             query = query.where(keys[0] == slot("after 0"), _past(keys[1], slot("after 1"), is_descending))
         elif way == "beyond":
             query = query.where(_past(keys[0], slot("after 0"), is_descending))
-        order = [key.desc() if is_descending else key.asc() for key in keys]
+        order = [key.desc() if is_descending else key.asc() for key in (keys[1:] if way == "same" else keys)]
         return query.order_by(*order).limit(slot("limit")).offset(slot("skip"))
 
     reading = statement(("lead_lists.page", sort, way, shapes(conditions)), build, is_fickle=bool(conditions))
