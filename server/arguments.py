@@ -117,6 +117,8 @@ class ArgumentPlan:
             problems += await self._from_body(scope, raw, media_type or _JSON, arguments)
         if problems:
             raise Invalid("validation_failed", problems[0].message, problems=problems)
+        if _NUL in raw and "body" in arguments and media_type != _MULTIPART:
+            bodies.refuse_nul(arguments["body"])
         return arguments
 
     def _from_query(self, scope: Scope, arguments: dict[str, Any]) -> list[Problem]:
@@ -173,7 +175,4 @@ class ArgumentPlan:
         if not raw:
             return [Problem("", "Request body is required")] if self.body_required else []
         arguments["body"] = bodies.parse_json(raw)
-        problems = validator.problems(arguments["body"])
-        if not problems and _NUL in raw:
-            bodies.refuse_nul(arguments["body"])
-        return problems
+        return validator.problems(arguments["body"])

@@ -35,8 +35,8 @@ _encode = msgspec.json.Encoder().encode
 _ATTEMPTS = 4
 # A read from SQLite takes less than a hop to a thread and back. It is begun on the event loop, and begun again on a
 # thread if it is one of the few that take longer. Writes to SQLite go to the one thread that commits them in groups.
-_AT_ONCE_S = 0.002
-_PAUSE_S = 1.0
+_AT_ONCE_S = 0.004
+_PAUSE_S = 0.05  # short, for it may only have been the processor that was busy elsewhere
 _SMALL_BODY = 64 * 1024
 # PostgreSQL: serialization_failure, deadlock_detected
 _RETRYABLE = ("40001", "40P01")

@@ -7,6 +7,7 @@ body, and lets no method of a path be told; here each of these has the answer th
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from connexion.middleware.abstract import ROUTING_CONTEXT, AbstractRoutingAPI, SpecMiddleware
@@ -38,33 +39,51 @@ class _Routes(AbstractRoutingAPI):
         self.table.add((self.base_path or "").rstrip("/") + path, method.upper(), operation)
 
 
+@dataclass(slots=True)
+class _Node:
+    """A place in the tree of paths: what follows it by name, what follows whatever the name, and what ends here."""
+
+    named: dict[str, _Node] = field(default_factory=dict)
+    any_name: _Node | None = None
+    methods: dict[str, str] = field(default_factory=dict)
+    parameters: tuple[str, ...] = ()
+
+
 class RouteTable:
-    """Paths to operations: a dict for fixed paths, for templates one list of patterns per number of segments."""
+    """Paths to operations, as a tree of their segments: looking one up takes as long however many there are."""
 
     def __init__(self) -> None:
-        self._fixed: dict[str, dict[str, str]] = {}
-        self._templates: dict[int, dict[str, tuple[re.Pattern[str], dict[str, str]]]] = {}
+        self._root = _Node()
 
     def add(self, path: str, method: str, operation: str) -> None:
         """Route `method path` to this operation id."""
-        if "{" not in path:
-            self._fixed.setdefault(path, {})[method] = operation
-            return
-        parts = _TEMPLATE.split(path)
-        pattern = "".join(f"(?P<{part}>[^/]+)" if index % 2 else re.escape(part) for index, part in enumerate(parts))
-        depth = self._templates.setdefault(path.count("/"), {})
-        depth.setdefault(path, (re.compile(pattern), {}))[1][method] = operation
+        node = self._root
+        for segment in path.split("/"):
+            if _TEMPLATE.fullmatch(segment):
+                node.any_name = node = node.any_name or _Node()
+            else:
+                node = node.named.setdefault(segment, _Node())
+        node.methods[method] = operation
+        node.parameters = tuple(_TEMPLATE.findall(path))
 
     def find(self, path: str) -> tuple[dict[str, str], dict[str, str]] | None:
         """The operations by method and the path parameters of this path, None if no path of the contract fits."""
-        methods = self._fixed.get(path)
-        if methods is not None:
-            return methods, {}
-        for pattern, by_method in self._templates.get(path.count("/"), {}).values():
-            match = pattern.fullmatch(path)
-            if match:
-                return by_method, match.groupdict()
-        return None
+        values: list[str] = []
+        node = self._walk(self._root, path.split("/"), 0, values)
+        return None if node is None else (node.methods, dict(zip(node.parameters, values, strict=True)))
+
+    def _walk(self, node: _Node, segments: list[str], depth: int, values: list[str]) -> _Node | None:
+        if depth == len(segments):
+            return node if node.methods else None
+        segment = segments[depth]
+        following = node.named.get(segment)
+        found = None if following is None else self._walk(following, segments, depth + 1, values)
+        if found is None and node.any_name is not None and segment:
+            values.append(segment)
+            found = self._walk(node.any_name, segments, depth + 1, values)
+            if found is None:
+                values.pop()
+        return found
 
 
 class RoutingMiddleware(SpecMiddleware):

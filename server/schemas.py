@@ -130,9 +130,12 @@ class Validator:
     ) -> Iterator[_Found]:
         """The problems with the schema that the value comes nearest to; a word that none of them knows is named."""
         depth = len(path)
-        for member in error.instance if isinstance(error.instance, dict) else ():
-            if all(any(_is_unknown_word(cause, depth, member) for cause in causes) for _, causes in branches):
-                yield _Found([*path, member], f"Unknown {member}: {error.instance[member][:100]}")
+        for member, word in error.instance.items() if isinstance(error.instance, dict) else ():
+            # A path lacks names that are empty, so that a word may be further down than it seems.
+            if isinstance(word, str) and all(
+                any(_is_unknown_word(cause, depth, member) for cause in causes) for _, causes in branches
+            ):
+                yield _Found([*path, member], f"Unknown {member}: {word[:100]}")
                 return
         _, nearest = min(branches, key=lambda branch: _distance(branch[0], branch[1], depth))
         for cause in nearest:

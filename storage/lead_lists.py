@@ -136,8 +136,7 @@ def _expression(tenant: Tenant, wanted: LeadFilter, conditions: Sequence[Conditi
     expression = wanted.expression() if is_sqlite() else None
     if expression is not None and wanted.q is None:
         for_status = [tallied(tenant, "status", each.statuses) for each in conditions if each.statuses is not None]
-        for_tags = [tallied(tenant, "tag", each.tags) for each in conditions if each.tags is not None]
-        if for_status and min(for_status) < _LOOKUPS * min(for_tags):
+        if for_status and min(for_status) < _LOOKUPS * min(_with_tags(tenant, conditions)):
             return None
     return expression
 
@@ -193,9 +192,21 @@ def _counted(tenant: Tenant, wanted: LeadFilter, conditions: Sequence[Condition]
     expression = _expression(tenant, wanted, conditions)
     if expression is not None:
         values["match"] = lead_text_index.of_tenant(tenant, expression)
-        if lead_text_index.finds_at_most(_COUNTED_BY_TEXT, values["match"]):
+        if _are_few(tenant, wanted, conditions, values["match"]):
             return sum(_counted_by(conditions, values, is_tail) for is_tail in (True, False))
     return _counted_by(conditions, values, None)
+
+
+def _are_few(tenant: Tenant, wanted: LeadFilter, conditions: Sequence[Condition], match: str) -> bool:
+    """Whether so few leads may match by their text that they are best counted one by one; tags are tallied already."""
+    if wanted.q is None:
+        return min(_with_tags(tenant, conditions)) <= _COUNTED_BY_TEXT
+    return lead_text_index.finds_at_most(_COUNTED_BY_TEXT, match)
+
+
+def _with_tags(tenant: Tenant, conditions: Sequence[Condition]) -> list[int]:
+    """How many leads at most each of the conditions on tags lets through."""
+    return [tallied(tenant, "tag", each.tags) for each in conditions if each.tags is not None]
 
 
 def _counted_by(conditions: Sequence[Condition], values: dict[str, Any], is_tail: bool | None) -> int:
