@@ -25,7 +25,8 @@ class Condition:
     """What is asked, and of which values; `make` builds the Peewee condition from the values, or from their slots.
 
     shape: alike for conditions that differ only in their values. selective: so few leads have it that it leads to
-    them fastest. statuses, tags: what makes it true, where it is that a lead has one of these.
+    them fastest. statuses, tags: what makes it true, where it is that a lead has one of these. by_text: the same in
+    words that PostgreSQL's index of text can answer.
     """
 
     shape: Hashable
@@ -34,6 +35,7 @@ class Condition:
     selective: bool = False
     statuses: Sequence[str] | None = None
     tags: Sequence[str] | None = None
+    by_text: Condition | None = None
 
     @property
     def node(self) -> Any:

@@ -33,6 +33,7 @@ ORDERS: dict[str, Any] = {
 }
 NEWEST_FIRST = "-createdAt"
 _COUNTED_BY_TEXT = 20_000  # of more leads that may match by their text, it is faster to look at all
+_RARE = 20  # leads that PostgreSQL looks through take as long as one that its index of text finds
 _LOOKUPS = 2  # a lead that the text index finds costs as much as so many that an index of statuses does
 
 
@@ -101,7 +102,7 @@ def count(tenant: Tenant, wanted: LeadFilter) -> int:
             return tallied(tenant, "status", only.statuses)
         if only.tags is not None and len(set(only.tags)) == 1:
             return tallied(tenant, "tag", only.tags)
-    return _counted(tenant, wanted, conditions)
+    return _counted(tenant, wanted, _led(tenant, conditions))
 
 
 def page(
@@ -119,7 +120,7 @@ def page(
     """
     keys = _keys(sort)
     reached = [] if cursor is None else decode_cursor(cursor, sort, keys)
-    conditions = wanted.all_conditions()
+    conditions = _led(tenant, wanted.all_conditions())
     if sort == NEWEST_FIRST:
         below = reached[0] if reached else None
         text = _expression(tenant, wanted, conditions)
@@ -129,6 +130,20 @@ def page(
     if len(rows) <= limit:
         return decoded(tenant, rows), None
     return decoded(tenant, rows[:limit]), encode_cursor(sort, rows[limit - 1][-len(keys) :])
+
+
+def _led(tenant: Tenant, conditions: Sequence[Condition]) -> Sequence[Condition]:
+    """The conditions, those on rare tags in words that lead PostgreSQL to its index of text."""
+    if not any(condition.by_text for condition in conditions):
+        return conditions
+    statuses = [tallied(tenant, "status", each.statuses) for each in conditions if each.statuses is not None]
+    among = min(statuses) if statuses else leads.count(tenant)
+    return [
+        each.by_text
+        if each.by_text is not None and each.tags is not None and tallied(tenant, "tag", each.tags) * _RARE < among
+        else each
+        for each in conditions
+    ]
 
 
 def _expression(tenant: Tenant, wanted: LeadFilter, conditions: Sequence[Condition]) -> str | None:
