@@ -85,6 +85,7 @@ def _serving(*, with_worker: bool) -> ConnexionMiddleware:
     # What is loaded now stays, so the collector need not look at it again; requests leave little for it to find.
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(_COLLECT_EVERY, 20, 20)
     return app
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import gc
 import signal
 import sys
 import threading
@@ -44,6 +45,7 @@ main.add_command(import_command)
 @click.option("--no-worker", is_flag=True, help="Leave background work to `newleaf worker`.")
 def serve(host: str, port: int, workers: int, no_worker: bool) -> None:
     """Serve the API, with the background worker inside."""
+    gc.disable()  # until all is loaded: `app` turns it on again
     from . import listening
 
     chosen = startup.ready()
