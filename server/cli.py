@@ -7,9 +7,9 @@ Modules are imported where they are used, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import gc
 import json
 import re
-import gc
 import signal
 import sys
 import threading
