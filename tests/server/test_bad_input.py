@@ -40,6 +40,8 @@ OWNED = {
 OF_TENANT = "tenant_id IN (SELECT id FROM account_environment WHERE account_id = {account})"
 MOVING = {"last_used_at"}  # a key that is used says so, whatever it is used for
 
+UNSCANNED = {"schema_migration", "lead_text"}  # the index of text can only be asked what it finds
+
 
 @dataclass(frozen=True)
 class Target:
@@ -60,7 +62,7 @@ class Target:
         """Everything that is stored for this account."""
         found: dict[str, list[Any]] = {}
         with database.connection():
-            for table in sorted(set(database.database.get_tables()) - {"schema_migration"}):
+            for table in sorted(set(database.database.get_tables()) - UNSCANNED):
                 columns = [column.name for column in database.database.get_columns(table)]
                 condition = OWNED.get(table, OF_TENANT if "tenant_id" in columns else "1 = 1")
                 kept = ", ".join(f'"{column}"' for column in columns if column not in MOVING)

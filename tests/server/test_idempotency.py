@@ -207,7 +207,7 @@ class TestSecrets:
 def everything_stored() -> Iterator[tuple[str, bytes]]:
     """Each table's rows, as bytes to search in."""
     with database.connection():
-        for table in database.database.get_tables():
+        for table in set(database.database.get_tables()) - {"lead_text"}:  # an index without the text
             rows = database.database.execute_sql(f'SELECT * FROM "{table}"').fetchall()
             yield (
                 table,
