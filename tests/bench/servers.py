@@ -59,7 +59,8 @@ class Server:
             pid = waiting.pop()
             pids.append(pid)
             for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                waiting += map(int, children.read_text().split())
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has just ended
+                    waiting += map(int, children.read_text().split())
         return pids
 
 
