@@ -97,13 +97,11 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     """What follows the application: nothing, every routed request has ended before."""
 
 
-def build(document: Json, settings: Settings, lifespan: Lifespan) -> ConnexionMiddleware:
-    """The ASGI application that serves this document."""
-    application = Application(document, settings)
-    limits = RateLimits(settings)
+def alive(application: Application, limits: RateLimits, lifespan: Lifespan) -> Lifespan:
+    """The lifespan of an application, within that of what it stands on: at its end what was begun is finished first."""
 
     @asynccontextmanager
-    async def alive(app: Any) -> AsyncIterator[None]:
+    async def lasting(app: Any) -> AsyncIterator[None]:
         async with lifespan(app):
             try:
                 yield
@@ -112,10 +110,17 @@ def build(document: Json, settings: Settings, lifespan: Lifespan) -> ConnexionMi
                 application.threads.close()
                 await limits.close()
 
+    return lasting
+
+
+def build(document: Json, settings: Settings, lifespan: Lifespan) -> ConnexionMiddleware:
+    """The ASGI application that serves this document."""
+    application = Application(document, settings)
+    limits = RateLimits(settings)
     app = ConnexionMiddleware(
         application,
         import_name="server",
-        lifespan=alive,
+        lifespan=alive(application, limits, lifespan),
         middlewares=[
             AccessMiddleware,
             ErrorMiddleware,

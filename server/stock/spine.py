@@ -6,10 +6,7 @@ access log → errors → address limit → docs → [refusals → routing → s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 from connexion import ConnexionMiddleware
 from connexion.middleware.context import ContextMiddleware
@@ -25,7 +22,7 @@ from server.errors import ErrorMiddleware
 from server.execution import Execution, Handler
 from server.limits import AddressLimitMiddleware, RateLimits
 from server.settings import Settings
-from server.spine import Application
+from server.spine import Application, alive
 
 from .arguments import StockPlan
 from .gate import GateMiddleware, RoutedMiddleware, with_checks
@@ -55,20 +52,10 @@ def build(document: Json, settings: Settings, lifespan: Lifespan) -> ConnexionMi
     """The ASGI application that serves this document."""
     application = StockApplication(document, settings)
     limits = RateLimits(settings)
-
-    @asynccontextmanager
-    async def alive(app: Any) -> AsyncIterator[None]:
-        async with lifespan(app):
-            try:
-                yield
-            finally:
-                application.threads.close()
-                await limits.close()
-
     app = ConnexionMiddleware(
         application,
         import_name="server",
-        lifespan=alive,
+        lifespan=alive(application, limits, lifespan),
         middlewares=[
             AccessMiddleware,
             ErrorMiddleware,
