@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine import channels
-from engine.channels import Outgoing, Undeliverable
+from engine.channels import Outgoing, Template, Undeliverable
 from engine.jobs.registry import Task, job
 from storage import conversations
 from storage.conversations import Conversation, Message
@@ -32,15 +32,16 @@ def _send(task: Task, message: Message, conversation: Conversation) -> str:
     channel = channels.of(task.tenant, conversation.channel)
     if channel is None:  # its integration was removed after the message was queued
         return "failed"
+    template = task.payload.get("template")
     outgoing = Outgoing(
         id=message.oid,
         channel=conversation.channel,
         phone=conversation.lead_phone,
         email=conversation.lead_email or "",
         text=message.content,
-        template=task.payload.get("template"),
+        template=Template(template) if template else None,
     )
     try:
-        return channel.send(outgoing)
+        return channel.send(outgoing).status
     except Undeliverable:
         return "failed"

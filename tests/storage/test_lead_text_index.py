@@ -125,7 +125,7 @@ def test_leads_that_were_there_before_are_tallied_and_indexed(before, actor):
     for index in range(3):
         leads.create(before, NewLead(phone=f"+120255501{index:02}", tags=["vip"]), actor)
 
-    assert [name[:4] for name in migrate.upgrade()] == ["0002"]
+    assert migrate.upgrade()[0].startswith("0002")
 
     assert lead_lists.count(before, LeadFilter(tags=["vip"])) == 3
     assert lead_lists.count(before, LeadFilter(statuses=["new"])) == 3
