@@ -1,9 +1,9 @@
-"""What a handler may return besides a plain body: a status, a place, a page, or work to finish after the commit."""
+"""What a handler may return besides a plain body: a status, a place, a page, a stream, or work after the commit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Body = Any  # what JSON can say: dict, list, str, int, float, bool, None
@@ -31,3 +31,31 @@ class Page:
     body: Body
     total: int
     next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A body that is sent piece by piece, for as long as the client listens.
+
+    pull: the next piece; b"" where there is none yet, None at the end. It runs outside any transaction, with a
+    connection to the database. waits_s: from an empty piece to the next look. lasts_s: at most.
+    """
+
+    media_type: str
+    pull: Callable[[], bytes | None]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    waits_s: float = 0.5
+    lasts_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class RawBody:
+    """The body of an operation with `x-raw-body`, as it came: for signatures over the very bytes.
+
+    headers: by name in lower case. url: as the caller called it, behind a proxy too. query: decoded, the last of each.
+    """
+
+    bytes: bytes
+    headers: Mapping[str, str]
+    url: str
+    query: Mapping[str, str]

@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 from connexion import ConnexionMiddleware
 
-from engine import turns
+from engine import channels, turns
 from engine.agents import ModelConfig
 from engine.jobs import doorbell
 from engine.jobs.worker import Worker
 from handlers import documents
 from storage import database, migrate
 
-from . import contract, logs, spine
+from . import contract, logs, spine, streams
 from .openapi31 import to_31
 from .settings import Settings, settings
 
@@ -43,7 +43,19 @@ def prepare(chosen: Settings) -> None:
     if missing:
         raise SchemaOutdated(f"The database lacks {', '.join(missing)}: run `newleaf migrate`")
     doorbell.configure(chosen.database_url, chosen.queue_url)
+    channels.configure(_endpoints(chosen))
     turns.configure(live=_model(chosen.model, chosen), test=_model(chosen.sandbox_model, chosen, is_fixed=True))
+
+
+def _endpoints(chosen: Settings) -> channels.Endpoints:
+    return channels.Endpoints(
+        whatsapp=chosen.whatsapp_url.rstrip("/"),
+        telegram=chosen.telegram_url.rstrip("/"),
+        email=chosen.email_url.rstrip("/"),
+        sms=chosen.sms_url.rstrip("/"),
+        public_url=chosen.public_url,
+        timeout_s=chosen.provider_timeout_s,
+    )
 
 
 def _model(name: str, chosen: Settings, *, is_fixed: bool = False) -> ModelConfig:
@@ -64,6 +76,7 @@ def create_app(chosen: Settings | None = None, *, with_worker: bool = False) -> 
         worker = Worker(concurrency=chosen.worker_concurrency) if with_worker else None
         if worker is not None:
             worker.start()
+        streams.end_with_the_server()
         try:
             yield
         finally:

@@ -15,6 +15,8 @@ from connexion.decorators.parameter import pythonic
 from starlette.datastructures import UploadFile
 from starlette.types import Receive, Scope
 
+from engine import channels
+from handlers.answers import RawBody
 from storage.errors import Invalid, Malformed, Problem
 
 from . import bodies
@@ -81,6 +83,14 @@ def _query(scope: Scope) -> dict[str, list[str]]:
     return values
 
 
+def _raw_body(scope: Scope, raw: bytes) -> RawBody:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in state(scope).incoming.items()}
+    base = channels.endpoints().public_url or f"{scope['scheme']}://{headers.get('host', '')}"
+    query = scope["query_string"].decode("latin-1")
+    url = base + scope["path"] + (f"?{query}" if query else "")
+    return RawBody(raw, headers, url, {name: values[-1] for name, values in _query(scope).items()})
+
+
 class ArgumentPlan:
     """Everything one operation takes."""
 
@@ -90,6 +100,7 @@ class ArgumentPlan:
         self.by_path = [parameter for parameter in parameters if parameter.location == "path"]
         self.by_header = [parameter for parameter in parameters if parameter.location == "header"]
         self.limit = upload_limit if operation.spec.get("x-body-limit") == "upload" else body_limit
+        self.is_raw = operation.spec.get("x-raw-body") is True
         body = operation.spec.get("requestBody", {})
         self.body_required = bool(body.get("required"))
         self.media = {
@@ -101,7 +112,7 @@ class ArgumentPlan:
     def names(self) -> set[str]:
         """What a handler must accept."""
         names = {parameter.argument for parameter in [*self.by_query.values(), *self.by_path]}
-        return names | {"body"} if self.media else names
+        return names | {"body"} if self.media or self.is_raw else names
 
     async def read(self, scope: Scope, receive: Receive) -> dict[str, Any]:
         """The handler's arguments. Raises Invalid with all problems, TooLarge, UnsupportedMediaType."""
@@ -113,11 +124,13 @@ class ArgumentPlan:
         request.body_size = len(raw)
         if b"idempotency-key" in request.incoming:
             request.body_hash = bodies.digest(raw, boundary)
-        if self.media:
+        if self.is_raw:
+            arguments["body"] = _raw_body(scope, raw)
+        elif self.media:
             problems += await self._from_body(scope, raw, media_type or _JSON, arguments)
         if problems:
             raise Invalid("validation_failed", problems[0].message, problems=problems)
-        if _NUL in raw and "body" in arguments and media_type != _MULTIPART:
+        if _NUL in raw and "body" in arguments and media_type != _MULTIPART and not self.is_raw:
             bodies.refuse_nul(arguments["body"])
         return arguments
 

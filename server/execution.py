@@ -19,7 +19,7 @@ import msgspec
 from peewee import OperationalError
 from starlette.types import Receive, Scope, Send
 
-from handlers.answers import Answer, Page
+from handlers.answers import Answer, Page, Stream
 from storage import idempotency
 from storage.database import TooSlow, at_once, connection, database, is_sqlite, transaction
 from storage.errors import Stale
@@ -29,6 +29,7 @@ from .arguments import ArgumentPlan
 from .contract import ContractError, Operation
 from .requests import RequestState, header, state
 from .seal import AnswerSeal
+from .streams import pour
 from .threads import Threads, WriterThread
 
 _encode = msgspec.json.Encoder().encode
@@ -45,7 +46,9 @@ _in_flight: set[tuple[str, str]] = set()
 _in_flight_lock = threading.Lock()
 
 Handler = Callable[..., Any]
-Outcome = tuple[Stored, Callable[[], Any] | None]  # an answer, and what makes it complete after the commit
+Outcome = tuple[
+    Any, Callable[[], Any] | None
+]  # a Stored answer or a Stream, and what makes it complete after the commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Execution:
         self.read_one: Handler | None = None  # reads the object that If-Match speaks of
         self.has_effect = operation.method != "get" and operation.spec.get("x-effect") != "none"
         # Health and the contract are answered without a database, for they must be when there is none.
-        self.is_service = operation.is_public and operation.method == "get"
+        self.is_service = operation.spec["tags"] == ["Service"]
         headers = operation.spec["responses"].get("200", {}).get("headers", {})
         self.has_etag = operation.method == "get" and "ETag" in headers
         self._waits_until = 0.0
@@ -122,12 +125,15 @@ class Execution:
         else:
             with _claim(request.owner, request.idempotency_key):
                 stored = await self._answer(request)
+        if isinstance(stored, Stream):
+            await pour(stored, self.threads, receive, send)
+            return
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in stored.headers.items()]
         headers.append((b"content-length", b"%d" % len(stored.body)))
         await send({"type": "http.response.start", "status": stored.status, "headers": headers})
         await send({"type": "http.response.body", "body": stored.body})
 
-    async def _answer(self, request: Request) -> Stored:
+    async def _answer(self, request: Request) -> Stored | Stream:
         """Run it where that is cheapest, then what it left to do after the commit, for which no connection is held."""
         if self.is_service:
             return await self.threads.run(lambda: self._finish(request, self.handler(**request.arguments)))
@@ -143,13 +149,14 @@ class Execution:
         answer, then = await runs
         return answer if then is None else await self.threads.run(self._complete, request, answer, then)
 
-    def _at_once(self, request: Request) -> Stored | None:
+    def _at_once(self, request: Request) -> Stored | Stream | None:
         """Run a read on the event loop; None if it takes too long for that, as the next ones are then taken to do."""
         if time.monotonic() < self._waits_until:
             return None
         try:
             with at_once(_AT_ONCE_S):
-                return self._finish(request, self.handler(**request.arguments))
+                done: Stored | Stream = self._finish(request, self.handler(**request.arguments))
+                return done
         except TooSlow:
             self._waits_until = time.monotonic() + _PAUSE_S
             return None
@@ -212,7 +219,10 @@ class Execution:
         if if_match != "*" and etag(present) not in (tag.strip() for tag in if_match.split(",")):
             raise Stale("precondition_failed", "The object has changed since its ETag was read; read it again")
 
-    def _finish(self, request: Request, result: Any) -> Stored:
+    def _finish(self, request: Request, result: Any) -> Any:
+        """The answer's bytes; a Stream as it is."""
+        if isinstance(result, Stream):
+            return result
         if isinstance(result, Page):
             headers = {"X-Total-Count": str(result.total)}
             if result.next_cursor is not None:

@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     limit_key: int = Field(default=500, ge=1, description="Requests a minute with one API key.")
     limit_sync: int = Field(default=50, ge=1, description="Lead sync requests a minute with one API key.")
     limit_account: int = Field(default=2000, ge=1, description="Requests a minute of one account.")
-    body_limit_bytes: int = Field(default=2 * 1024 * 1024, ge=1024, description="Largest request body, uploads aside.")
+    body_limit_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="Largest request body, uploads aside.")
     upload_limit_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, description="Largest request body of an upload.")
     trusted_proxies: str = Field(
         default="127.0.0.1", description="Addresses whose `X-Forwarded-For` is believed, comma-separated; `*` for any."
@@ -43,6 +43,31 @@ class Settings(BaseSettings):
     model_base_url: str | None = Field(default=None, description="Base URL of an OpenAI-compatible API.")
     model_api_key: SecretStr | None = Field(default=None, description="Key for that API.")
     model_timeout_s: float = Field(default=30.0, gt=0, le=600, description="Seconds to wait for the language model.")
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/]+(/[^\s]*[^\s/])?$",
+        description="Where providers and clients reach this server, such as `https://leads.example.com`.",
+    )
+    whatsapp_url: str = Field(
+        default="https://graph.facebook.com/v25.0", description="Base URL of WhatsApp's Cloud API."
+    )
+    telegram_url: str = Field(default="https://api.telegram.org", description="Base URL of Telegram's Bot API.")
+    email_url: str = Field(default="https://api.resend.com", description="Base URL of Resend's API.")
+    sms_url: str = Field(default="https://api.twilio.com", description="Base URL of Twilio's API.")
+    provider_timeout_s: float = Field(default=20.0, gt=0, le=120, description="Seconds to wait for such a provider.")
+    meta_webhook_verify_token: SecretStr | None = Field(
+        default=None,
+        validation_alias="META_WEBHOOK_VERIFY_TOKEN",
+        description="Answers WhatsApp's verification for integrations without a token of their own.",
+    )
+    fb_app_secret: SecretStr | None = Field(
+        default=None,
+        validation_alias="FB_APP_SECRET",
+        description="Checks WhatsApp's signatures for integrations without an app secret of their own.",
+    )
+    unsigned_webhooks: Literal["refused", "accepted"] = Field(
+        default="refused", description="`accepted` takes WhatsApp events where no secret is known: development only."
+    )
     spine: Literal["compiled", "stock"] = Field(
         default="compiled", description="`stock` serves through Connexion's own routing and validation, for comparison."
     )

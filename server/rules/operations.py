@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from server.contract import Operation, operations
-from server.rules.view import Contract, is_get_one, is_write, name_of
+from server.rules.view import Contract, is_get_one, is_raw, is_write, name_of
 
 KEY_ORDER = (
     "operationId",
@@ -19,13 +19,14 @@ KEY_ORDER = (
     "security",
     "x-rate-limit-tier",
     "x-body-limit",
+    "x-raw-body",
     "x-effect",
     "parameters",
     "requestBody",
     "responses",
 )
 # What the server reads besides OpenAPI's own keys; a misspelt value would be ignored there.
-EXTENSIONS = {"x-rate-limit-tier": "sync", "x-body-limit": "upload", "x-effect": "none"}
+EXTENSIONS = {"x-rate-limit-tier": "sync", "x-body-limit": "upload", "x-raw-body": True, "x-effect": "none"}
 NEEDED_KEYS = ("operationId", "x-openapi-router-controller", "tags", "summary", "description", "responses")
 STANDARD_HEADERS = {
     "X-Request-Id": "XRequestId",
@@ -134,7 +135,7 @@ def parameters(contract: Contract) -> Iterator[str]:
         in_path = {parameter["name"] for parameter in found if parameter["in"] == "path" and parameter.get("required")}
         if in_path != {*re.findall(r"\{(\w+)\}", operation.path)}:
             yield f"{name_of(operation)}: path parameters do not fit the path"
-        if is_write(operation) and not contract.takes(operation, "Idempotency-Key"):
+        if is_write(operation) and not is_raw(operation) and not contract.takes(operation, "Idempotency-Key"):
             yield f"{name_of(operation)}: a write takes Idempotency-Key"
 
 
@@ -158,9 +159,10 @@ def statuses(contract: Contract) -> Iterator[str]:
         needed = {"400", "429", "500"}  # 400 always: an unknown query parameter is refused everywhere
         needed |= set() if operation.is_public else {"401", "403"}
         needed |= {"404"} if re.search(r"\{(id|\w+Id)\}", operation.path) else set()
-        needed |= {"409", "422"} if is_write(operation) else set()
+        needed |= {"409", "422"} if is_write(operation) and not is_raw(operation) else set()
         needed |= {"422"} if contract.takes(operation, "cursor") else set()
-        needed |= {"413", "415"} if has_body else set()
+        needed |= {"413"} if has_body else set()
+        needed |= {"415"} if has_body and not is_raw(operation) else set()
         needed |= {"412"} if conditional else set()
         for status in sorted(needed - {*found}):
             yield f"{name_of(operation)}: {status} is missing"
@@ -194,7 +196,7 @@ def _needed_headers(contract: Contract, operation: Operation, status: str) -> di
     if not status.startswith("2"):
         return needed
     needed |= {"Location": "Location"} if status == "201" else {}
-    needed |= {"Idempotent-Replayed": "IdempotentReplayed"} if is_write(operation) else {}
+    needed |= {"Idempotent-Replayed": "IdempotentReplayed"} if is_write(operation) and not is_raw(operation) else {}
     needed |= {"ETag": "ETag"} if is_get_one(operation) else {}
     needed |= {"Link": "Link", "X-Total-Count": "TotalCount"} if contract.takes(operation, "cursor") else {}
     return needed

@@ -11,7 +11,10 @@ from server.contract import Json, dereference
 from server.rules.view import Contract, name_of
 
 # Components that may be open objects, and why.
-OPEN_OBJECTS = {"OpenApiDocument": "its form is the OpenAPI Specification's to say"}
+OPEN_OBJECTS = {
+    "OpenApiDocument": "its form is the OpenAPI Specification's to say",
+    "ProviderEvent": "its form is the provider's to say, and nothing of it is refused",
+}
 
 
 def bodies(contract: Contract) -> Iterator[str]:

@@ -118,3 +118,8 @@ def is_write(operation: Operation) -> bool:
 def is_get_one(operation: Operation) -> bool:
     """Whether it reads one object by its id."""
     return operation.method == "get" and operation.path.endswith("}")
+
+
+def is_raw(operation: Operation) -> bool:
+    """Whether it takes a provider's event, whose own id makes it safe to repeat, and whose form is the provider's."""
+    return operation.spec.get("x-raw-body") is True

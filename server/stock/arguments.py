@@ -19,8 +19,13 @@ async def _given(**arguments: Any) -> dict[str, Any]:
 class StockPlan(ArgumentPlan):
     """What one operation takes, read and converted by Connexion."""
 
-    async def read(self, scope: Scope, receive: Receive) -> dict[str, Any]:  # noqa: ARG002
-        """The handler's arguments. The request is the one that Connexion's context middleware has put forth."""
+    async def read(self, scope: Scope, receive: Receive) -> dict[str, Any]:
+        """The handler's arguments; of a raw body Connexion knows nothing.
+
+        The request is the one that Connexion's context middleware has put forth.
+        """
+        if self.is_raw:
+            return await super().read(scope, receive)
         given = await ASGIDecorator(pythonic_params=True)(_given)()
         files = {name: value for name, value in given.items() if isinstance(value, UploadFile)}
         state(scope).files = list(files.values())

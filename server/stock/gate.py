@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import bodies, security
-from server.contract import Json, Operation
+from server.contract import Json, Operation, operations
 from server.limits import RateLimits
 from server.requests import state
 from server.settings import Settings
@@ -28,8 +28,11 @@ async def check_key(_: str, request: ConnexionRequest) -> dict[str, Caller]:
 
 
 def with_checks(document: Json) -> Json:
-    """The document with the function that checks a key named in it."""
+    """The document with the function that checks a key named in it, and without bodies that are to stay unread."""
     document = copy.deepcopy(document)
+    for operation in operations(document):
+        if operation.spec.get("x-raw-body"):
+            operation.spec.pop("requestBody", None)
     schemes = document["components"]["securitySchemes"]
     schemes["ApiKey"]["x-apikeyInfoFunc"] = schemes["BearerKey"]["x-bearerInfoFunc"] = f"{__name__}.check_key"
     return document

@@ -450,7 +450,7 @@ class TestBody:
 
 
 class TestSize:
-    LIMIT = 2 * 1024 * 1024
+    LIMIT = 4 * 1024 * 1024
 
     def test_body_that_says_it_is_too_large_is_413_unread(self, send: Callable[..., RawAnswer]) -> None:
         answer = send("POST", b"/api/leads", {"Content-Length": str(self.LIMIT + 1)})
@@ -486,7 +486,7 @@ class TestProblemJson:
             ("DELETE", "/api/leads", {}, 405),
             ("POST", "/api/leads", {"json": {"phone": "+12025550199"}}, 409),
             ("PATCH", "/api/leads/1", {"json": {"name": "A"}, "headers": {"If-Match": '"x"'}}, 412),
-            ("POST", "/api/leads", {"content": b"x" * (2 * 1024 * 1024 + 1)}, 413),
+            ("POST", "/api/leads", {"content": b"x" * (4 * 1024 * 1024 + 1)}, 413),
             ("POST", "/api/leads", {"content": b"x", "headers": {"Content-Type": "text/plain"}}, 415),
             ("GET", "/api/leads?cursor=abc", {}, 422),
         ],
