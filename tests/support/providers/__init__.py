@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import httpx
 
@@ -80,9 +80,11 @@ class Webhook:
     body: bytes
     headers: Mapping[str, str]
 
-    def post(self, to: str | None = None) -> httpx.Response:
-        """Deliver it once, to the signed address or to where the server really is."""
-        return httpx.post(to or self.url, content=self.body, headers=dict(self.headers), timeout=30, trust_env=False)
+    def post(self, via: str = "") -> httpx.Response:
+        """Deliver it once. via: the server that stands behind the signed address, such as http://127.0.0.1:8080."""
+        parts = urlsplit(self.url)
+        target = urlunsplit(("", "", parts.path, parts.query, "")) if via else self.url
+        return httpx.post(via + target, content=self.body, headers=dict(self.headers), timeout=30, trust_env=False)
 
 
 class ProviderServer:
