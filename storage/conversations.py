@@ -9,9 +9,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import JOIN, SQL, BigIntegerField, Expression, IntegerField, JSONField, ModelSelect, TextField, fn
+from peewee import (
+    JOIN,
+    SQL,
+    BigIntegerField,
+    BooleanField,
+    Expression,
+    IntegerField,
+    JSONField,
+    ModelSelect,
+    TextField,
+    fn,
+)
 
-from . import clock
+from . import clock, conversation_events
 from .base import TenantModel
 from .errors import Conflict, NotFound
 from .ids import new_id
@@ -20,6 +31,15 @@ from .leads import Lead, live, locked
 from .paging import paginate
 from .tenancy import Tenant
 
+# What a message may become from where it is: it never goes back, and a provider that says `delivered` after `failed`
+# has reached another of the person's devices.
+_DELIVERY_MOVES = {
+    "queued": ("sent", "delivered", "read", "failed"),
+    "sent": ("delivered", "read", "failed"),
+    "failed": ("delivered", "read"),
+    "delivered": ("read",),
+    "read": (),
+}
 LISTED_MESSAGES = 50
 MOST_MESSAGES = 10_000  # of one conversation in one answer
 _ACTIVE = SQL("'active'")  # a literal, as in the index that holds active conversations only
@@ -42,6 +62,8 @@ class Conversation(TenantModel):
     summary = TextField(null=True)
     qualification_result = JSONField(null=True)
     last_message_at = TextField(null=True)
+    last_lead_message_at = TextField(null=True)
+    ai_disclosed_at = TextField(null=True)
     created_at = TextField()
     updated_at = TextField()
 
@@ -57,6 +79,18 @@ class Message(TenantModel):
     agent_config_id = TextField(null=True)
     stage_id = TextField(null=True)
     delivery_status = TextField(null=True)  # queued | sent | delivered | read | failed; None for what came in
+    delivery_code = TextField(null=True)  # why it failed or waits: a rule of compliance, or the provider's code
+    delivery_detail = TextField(null=True)
+    held_until = TextField(null=True)
+    provider_message_id = TextField(null=True)
+    template = JSONField(null=True)  # of the provider, to be sent instead of the content: {name, language, parameters}
+    subject = TextField(null=True)
+    discloses_ai = BooleanField(default=False)
+    agent_version = IntegerField(null=True)
+    model = TextField(null=True)
+    input_tokens = IntegerField(null=True)
+    output_tokens = IntegerField(null=True)
+    cost_micros = BigIntegerField(null=True)  # millionths of a US dollar
     citations = JSONField(default=list)
     created_at = TextField()
 
@@ -173,6 +207,16 @@ def set_status(tenant: Tenant, conversation: Conversation, status: str) -> None:
         if active is not None and active.id != conversation.id:
             raise already_active(active)
     conversation.store(status=status, updated_at=clock.stamp())
+    conversation_events.record(tenant, conversation.id, "status", {"status": status})
+
+
+def set_stage(tenant: Tenant, conversation: Conversation, index: int, name: str | None) -> None:
+    """Store where in its agent's script a held conversation stands."""
+    if (conversation.stage_index, conversation.stage_name) == (index, name):
+        return
+    conversation.store(stage_index=index, stage_name=name, updated_at=clock.stamp())
+    place = {"currentStageIndex": index} | ({"currentStageName": name} if name else {})
+    conversation_events.record(tenant, conversation.id, "stage", place)
 
 
 def append(tenant: Tenant, conversation: Conversation, role: str, content: str, **columns: Any) -> Message:
@@ -189,8 +233,54 @@ def append(tenant: Tenant, conversation: Conversation, role: str, content: str, 
         created_at=moment,
         **columns,
     )
-    conversation.store(message_count=seq, last_message_at=moment, updated_at=moment)
+    by_lead = {"last_lead_message_at": moment} if role == "lead" else {}
+    conversation.store(message_count=seq, last_message_at=moment, updated_at=moment, **by_lead)
+    conversation_events.record(tenant, conversation.id, "message", {"messageId": message.oid})
     return message
+
+
+def set_delivery(
+    tenant: Tenant,
+    message: Message,
+    status: str,
+    code: str | None = None,
+    detail: str | None = None,
+    provider_id: str | None = None,
+) -> bool:
+    """Note how far one of our messages has come; False where it is further already, for statuses come in any order.
+
+    code, detail: why it failed. provider_id: is kept in any case.
+    """
+    if provider_id is not None and provider_id != message.provider_message_id:
+        message.store(provider_message_id=provider_id)
+    before = [source for source, targets in _DELIVERY_MOVES.items() if status in targets]
+    values = {
+        Message.delivery_status: status,
+        Message.delivery_code: code,
+        Message.delivery_detail: detail,
+        Message.held_until: None,
+    }
+    of_message = (Message.id == message.id) & Message.delivery_status.in_(before)
+    if not Message.change(tenant, values).where(of_message).execute():
+        return False
+    for column, value in values.items():
+        setattr(message, column.name, value)
+    told = {"messageId": message.oid, "deliveryStatus": status} | ({"deliveryCode": code} if code else {})
+    conversation_events.record(tenant, message.conversation_id, "delivery", told)
+    return True
+
+
+def by_provider_id(tenant: Tenant, channel: str, provider_id: str) -> Message | None:
+    """The message that the provider of this channel knows under this id."""
+    found: Message | None = (
+        Message.of(tenant)
+        .join(Conversation, JOIN.INNER, on=(Conversation.id == Message.conversation_id))
+        .where((Message.provider_message_id == provider_id) & (Conversation.channel == channel))
+        .order_by(Message.id.desc())
+        .objects()
+        .first()
+    )
+    return found
 
 
 def message(tenant: Tenant, oid: str) -> Message:

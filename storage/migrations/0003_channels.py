@@ -89,7 +89,6 @@ ALTER TABLE message ADD COLUMN cost_micros BIGINT;
 CREATE INDEX ix_message_provider ON message (tenant_id, provider_message_id) WHERE provider_message_id IS NOT NULL;
 ALTER TABLE conversation ADD COLUMN ai_disclosed_at TEXT;
 ALTER TABLE conversation ADD COLUMN last_lead_message_at TEXT;
-CREATE INDEX ix_conversation_idle ON conversation (last_message_at, id) WHERE status = 'active';
 CREATE TABLE conversation_event (
     id {pk},
     tenant_id BIGINT NOT NULL CONSTRAINT fk_conversation_event_tenant REFERENCES account_environment (id),
@@ -99,6 +98,7 @@ CREATE TABLE conversation_event (
     created_at TEXT NOT NULL
 );
 CREATE INDEX ix_conversation_event ON conversation_event (conversation_id, id);
+CREATE INDEX ix_conversation_event_created ON conversation_event (created_at);
 CREATE TABLE usage_month (
     id {pk},
     tenant_id BIGINT NOT NULL CONSTRAINT fk_usage_month_tenant REFERENCES account_environment (id),
