@@ -5,6 +5,14 @@ A module of a provider has three parts, and no state of its own:
     connect(credentials, endpoints) -> Channel       hands messages over, checks the account
     is_authentic(request, credentials) -> bool       whether the provider itself sent this webhook
     read(payload) -> list[Event]                      what a webhook says; pure, never raises for odd payloads
+
+Two have a fourth, for a `Said` that has `fetch`: what is asked of the provider before the message is taken in. It may
+find that there is nothing to take in. Raises SendError; asking again is always safe.
+
+    fetch(credentials, endpoints, said) -> Said | Ignored
+
+An event's id is made of the payload alone, never of the request that carried it: `read` sees no headers, and a
+provider that repeats an event repeats its payload.
 """
 
 from __future__ import annotations
@@ -158,7 +166,7 @@ class Channel(Protocol):
         """Hand the message over. Raises SendError, and nothing else for what a provider or a network may do."""
         ...
 
-    def find(self, message: Outgoing, since: datetime) -> Sent | None | Literal["unknown"]:
+    def find(self, message: Outgoing, since: datetime) -> Sent | Literal["unknown"] | None:
         """Whether a message whose outcome is unknown was taken: as what, or None if certainly not."""
         ...
 
@@ -196,6 +204,9 @@ class Said:
 
     reply_to: the provider's id of the message that it answers. fetch: what `Channel.fetch` of the module needs to get
     the body where the webhook has none. language: of the person, as an ISO code, where the channel tells.
+    conversation_id: the conversation that the message itself names, as the address an email was sent to does; whoever
+    knows an address may write to it, so it binds only a sender who is the conversation's lead. start_payload: what the
+    link carried by which the person came.
     """
 
     sender: Sender
@@ -205,6 +216,8 @@ class Said:
     subject: str = ""
     fetch: Mapping[str, str] | None = None
     language: str = ""
+    conversation_id: str = ""
+    start_payload: str = ""
 
 
 @dataclass(frozen=True, slots=True)
