@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import cast
+from typing import Any, cast
 
 from peewee import BigAutoField, JSONField, ModelInsert, TextField
 
@@ -26,6 +26,7 @@ class Account(Row):
     name = TextField()
     timezone = TextField(default="UTC")
     default_region = TextField(null=True)  # ISO 3166 region for phones written without a country code
+    settings = JSONField(default=dict)  # only what the account set itself, in the contract's names
     created_at = TextField()
     updated_at = TextField()
 
@@ -96,6 +97,11 @@ def get(account_id: str) -> Account:
     if account is None:
         raise NotFound("account_not_found", "Account not found")
     return account
+
+
+def settings(account_id: str) -> dict[str, Any]:
+    """What the account set itself, in the contract's names; what is absent has its default. Raises NotFound."""
+    return dict(get(account_id).settings)
 
 
 def environment_of(tenant: Tenant) -> AccountEnvironment:
