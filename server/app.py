@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 from connexion import ConnexionMiddleware
+from pydantic import SecretStr
 
-from engine import channels, turns
+from engine import channels, integrations, turns, vault
 from engine.agents import ModelConfig
 from engine.jobs import doorbell
 from engine.jobs.worker import Worker
@@ -44,6 +45,13 @@ def prepare(chosen: Settings) -> None:
         raise SchemaOutdated(f"The database lacks {', '.join(missing)}: run `newleaf migrate`")
     doorbell.configure(chosen.database_url, chosen.queue_url)
     channels.configure(_endpoints(chosen))
+    streams.configure(chosen.stream_s)
+    vault.configure(_revealed(chosen.secret_key))
+    integrations.configure(
+        app_secret=_revealed(chosen.fb_app_secret),
+        verify_token=_revealed(chosen.meta_webhook_verify_token),
+        allows_unsigned=chosen.unsigned_webhooks == "accepted",
+    )
     turns.configure(live=_model(chosen.model, chosen), test=_model(chosen.sandbox_model, chosen, is_fixed=True))
 
 
@@ -58,8 +66,12 @@ def _endpoints(chosen: Settings) -> channels.Endpoints:
     )
 
 
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
 def _model(name: str, chosen: Settings, *, is_fixed: bool = False) -> ModelConfig:
-    key = chosen.model_api_key.get_secret_value() if chosen.model_api_key else None
+    key = _revealed(chosen.model_api_key)
     return ModelConfig.parse(
         name, base_url=chosen.model_base_url, api_key=key, timeout_s=chosen.model_timeout_s, is_fixed=is_fixed
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import click
 from peewee import PeeweeException
 
+from engine import integrations, vault
 from engine.agents.models import SCRIPTED, ModelConfig, ModelMisconfigured, provider_model
 from storage import database, migrate
 
@@ -45,9 +46,10 @@ def examine() -> list[Check]:
         chosen = startup.read()
     except click.ClickException as error:
         return [Check("settings", error.message, "Correct the variable, in the environment or in .env.")]
+    stored = _database(chosen)
+    secrets = _secrets(chosen, is_stored=all(check.is_ok for check in stored))
     looks: list[Callable[[Settings], Check]] = [_queue, _limits, _model, _sandbox_model]
-    checks = [Check("settings", "can be read"), *_database(chosen), *(look(chosen) for look in looks)]
-    return checks
+    return [Check("settings", "can be read"), *stored, secrets, *(look(chosen) for look in looks)]
 
 
 def _database(chosen: Settings) -> list[Check]:
@@ -103,6 +105,24 @@ def _shared(name: str, url: str, setting: str) -> Check:
     except RedisError as error:
         return Check(name, f"does not answer: {type(error).__name__}", f"Start it, or correct {setting}.")
     return Check(name, "answers")
+
+
+def _secrets(chosen: Settings, *, is_stored: bool) -> Check:
+    """Whether integrations can be saved and, where there is a database, those in it be opened."""
+    try:
+        vault.configure(chosen.secret_key.get_secret_value() if chosen.secret_key else None)
+    except ValueError as error:
+        return Check("secrets", str(error), "Correct NEWLEAF_SECRET_KEY.")
+    shut = old = 0
+    if is_stored:
+        shut, old = integrations.opening()
+        database.database.close_all()
+    if shut:
+        fix = "Add the key that they were saved under to NEWLEAF_SECRET_KEY, or save them anew."
+        return Check("secrets", f"{shut} integrations cannot be opened", fix)
+    if not vault.is_configured():
+        return Check("secrets", "no NEWLEAF_SECRET_KEY: integrations cannot be saved")
+    return Check("secrets", f"a key is set; {old} integrations are under an older one" if old else "a key is set")
 
 
 def _model(chosen: Settings) -> Check:

@@ -48,6 +48,11 @@ class Settings(BaseSettings):
         pattern=r"^https?://[^\s/]+(/[^\s]*[^\s/])?$",
         description="Where providers and clients reach this server, such as `https://leads.example.com`.",
     )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="What secrets of integrations are kept under: 32 characters or more. Several, separated by commas, "
+        "to change it: the first seals, all of them open.",
+    )
     whatsapp_url: str = Field(
         default="https://graph.facebook.com/v25.0", description="Base URL of WhatsApp's Cloud API."
     )
@@ -70,6 +75,9 @@ class Settings(BaseSettings):
     )
     spine: Literal["compiled", "stock"] = Field(
         default="compiled", description="`stock` serves through Connexion's own routing and validation, for comparison."
+    )
+    stream_s: float = Field(
+        default=300.0, gt=0, le=3600, description="Seconds after which an event stream ends and its client reconnects."
     )
     worker_concurrency: int = Field(default=2, ge=1, le=64, description="Background jobs at once in one worker.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

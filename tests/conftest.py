@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from engine import vault
 from storage import accounts, api_keys, database, leads, migrate, roles
 from storage.leads import Lead, NewLead
 from storage.tenancy import SYSTEM, Actor, Caller, Environment, Tenant
@@ -25,6 +26,7 @@ from tests.support.contract_client import ContractClient
 from tests.support.live_server import ServerProcess
 
 ENGINE = os.environ.get("NEWLEAF_TEST_ENGINE", "sqlite")
+SECRET_KEY = "a key of the tests alone and long enough to be one"
 ACTOR = Actor("api_key", "665f1c2e9b1d4a0012ab3410", "tests", "203.0.113.7", "req-1")
 
 
@@ -95,6 +97,14 @@ def other_tenant(tenant: Tenant) -> Tenant:
 
 
 @pytest.fixture
+def secret_key() -> Iterator[str]:
+    """The key that this process seals secrets under, for tests that run the engine themselves."""
+    vault.configure(SECRET_KEY)
+    yield SECRET_KEY
+    vault.configure(None)
+
+
+@pytest.fixture
 def actor() -> Actor:
     return ACTOR
 
@@ -143,6 +153,7 @@ def serve_on(
                 url = own_database(request.getfixturevalue("postgres_url"), "newleaf_served")
             migrated(url)
             environment = {"NEWLEAF_DATABASE_URL": url, "NEWLEAF_RATE_LIMITS": "off", "NEWLEAF_LOG_LEVEL": "error"}
+            environment["NEWLEAF_SECRET_KEY"] = SECRET_KEY
             server = running.enter_context(ServerProcess(environment, cwd=tmp_path_factory.mktemp("cwd")))
             return Served(server.base_url, url)
 

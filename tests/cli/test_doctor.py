@@ -33,7 +33,7 @@ def test_doctor_finds_a_working_installation_well(newleaf):
     assert ran.returncode == 0
     assert answer["ok"] is True
     assert [check["name"] for check in answer["checks"]] == [
-        *("settings", "database", "migrations", "queue", "limits", "model", "sandbox"),
+        *("settings", "database", "migrations", "secrets", "queue", "limits", "model", "sandbox"),
     ]
 
 
@@ -53,11 +53,22 @@ def test_doctor_creates_nothing(newleaf, tmp_path):
         ("database", {"NEWLEAF_DATABASE_URL": "postgresql://u:secret@127.0.0.1:1/d"}, "NEWLEAF_DATABASE_URL"),
         ("queue", {"NEWLEAF_QUEUE_URL": "redis://:secret@127.0.0.1:1"}, "NEWLEAF_QUEUE_URL"),
         ("limits", {"NEWLEAF_LIMITS_URL": "memcached://h"}, "NEWLEAF_LIMITS_URL"),
+        ("secrets", {"NEWLEAF_SECRET_KEY": "a secret too short"}, "NEWLEAF_SECRET_KEY"),
         ("model", {"NEWLEAF_MODEL": "openai:some"}, "NEWLEAF_MODEL_API_KEY"),
         ("model", {"NEWLEAF_MODEL": "magic"}, "NEWLEAF_MODEL"),
         ("sandbox", {"NEWLEAF_SANDBOX_MODEL": "openai-compatible:some"}, "NEWLEAF_MODEL_BASE_URL"),
     ],
-    ids=["number", "engine", "no server", "no queue", "limits store", "no model key", "no model", "no base URL"],
+    ids=[
+        "number",
+        "engine",
+        "no server",
+        "no queue",
+        "limits store",
+        "short key",
+        "no model key",
+        "no model",
+        "no base URL",
+    ],
 )
 def test_doctor_names_what_is_wrong_and_its_fix(examined, name, values, fix):
     wrong = [check for check in examined(**values) if not check.is_ok]
