@@ -57,11 +57,15 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A message template of the provider: its name, its language and the values of its places."""
+    """A message template of the provider: its name, its language and the values of its places.
+
+    places: their names in the same order, where the provider's template has named ones.
+    """
 
     name: str
     language: str = "en"
     parameters: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,39 @@
+"""WhatsApp through Meta's Cloud API (Graph).
+
+What Meta accepts it has not delivered yet: statuses tell, by our own id, which travels as `biz_opaque_callback_data`.
+Nothing tells whether a message whose answer was lost was taken, except those statuses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+
+from engine.channels import Credentials, Request
+from engine.channels.whatsapp.graph import WhatsApp, connect
+from engine.channels.whatsapp.reading import read
+from engine.channels.whatsapp.templates import list_templates, places_of
+
+__all__ = ["WhatsApp", "challenge", "connect", "is_authentic", "list_templates", "places_of", "read", "signature"]
+
+
+def signature(app_secret: str, body: bytes) -> str:
+    """The value of the header `X-Hub-Signature-256` for a body."""
+    return "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def is_authentic(request: Request, credentials: Credentials) -> bool:
+    """Whether the body is signed with the app secret; never where there is none."""
+    app_secret = credentials.secrets.get("appSecret", "")
+    given = request.headers.get("x-hub-signature-256", "")
+    expected = signature(app_secret, request.body)
+    return bool(app_secret) and hmac.compare_digest(given.encode(), expected.encode())
+
+
+def challenge(query: Mapping[str, str], verify_tokens: Iterable[str]) -> str | None:
+    """What to answer when Meta asks whether a webhook is ours; None if it knows none of our verify tokens."""
+    given = query.get("hub.verify_token", "").encode()
+    is_known = any(bool(token) and hmac.compare_digest(token.encode(), given) for token in verify_tokens)
+    is_asked = query.get("hub.mode") == "subscribe"
+    return query.get("hub.challenge", "") if is_asked and is_known else None
