@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from engine.agents.result import Usage
 from engine.agents.types import ModelChoice
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class ModelError(Exception):
     """The model gave no turn."""
 
     code = "model_error"
+    usage: Usage | None = None  # what was spent all the same
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 from engine.agents.types import LeadStatus
 
@@ -34,6 +34,12 @@ def _spoken(text: str) -> str:
     if not (text := printable(text)):
         raise ValueError("must contain visible text")
     return text
+
+
+def _language(code: object) -> str:
+    """A language's code in lower case; a slip of the model in this alone is not worth another question."""
+    text = str(code or "").strip().casefold()
+    return text if re.fullmatch(r"[a-z]{2,3}", text) else ""
 
 
 Printable = AfterValidator(printable)
@@ -74,15 +80,22 @@ class TurnResult(BaseModel):
         default_factory=list, description="Numbers of the passages the reply relies on."
     )
     end: bool = Field(default=False, description="True if the conversation is finished with this reply.")
+    language: Annotated[str, BeforeValidator(_language)] = Field(
+        default="", description="ISO 639-1 code of the language the lead writes, such as es; empty if unknown."
+    )
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens all requests of one turn took together; model is "" when none was asked."""
+    """What all requests of one turn took together; model is "" when none was asked.
+
+    cost_micros: millionths of a US dollar; None where nobody knows the model's price.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     model: str = ""
+    cost_micros: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,8 @@ class Turn:
 
     stage: None for an agent without stages. stage_changed: the stage differs from the one before the turn.
     passages_used: positions (from 0) in the context's passages. guardrail: the rule that spoke instead of, or
-    after, the model: max_total_messages, escalation_trigger, forbidden_topic, stage_max_messages; else None.
+    after, the model: max_total_messages, escalation_trigger, forbidden_topic, foreign_link, stage_max_messages;
+    else None. language: of the lead, as an ISO 639-1 code; "" if unknown.
     """
 
     reply: str
@@ -115,3 +129,4 @@ class Turn:
     passages_used: tuple[int, ...] = ()
     guardrail: str | None = None
     usage: Usage = Usage()
+    language: str = ""

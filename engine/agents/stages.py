@@ -1,7 +1,7 @@
 """The stage graph: which moves are open, and what is wrong with a graph someone wants to save.
 
 When no stage names a successor, stages follow each other in order. As soon as one does, the configuration is a graph,
-and a stage without successors is an end.
+and a stage without successors is an end. Loops are welcome as long as a way leads out of them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def problems(stages: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """
     ids = [stage["id"] for stage in stages]
     found = [*_repeated(ids), *_dangling(stages, set(ids))]
-    return found or list(_unreachable(stages))  # reachability means nothing while ids are wrong
+    return found or [*_unreachable(stages), *_trapped(stages)]  # paths mean nothing while ids are wrong
 
 
 def _repeated(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -67,6 +67,25 @@ def _unreachable(stages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str
     for index, stage in enumerate(stages):
         if stage["id"] not in reached:
             yield f"/stages/{index}", f"No path leads from the first stage ({first!r}) to {stage['id']!r}."
+
+
+def _trapped(stages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Stages from which no end can be reached: a conversation would go round in them for ever."""
+    edges = [(source, target) for _, source, target in _edges(stages)]
+    if not edges:
+        return
+    going_on = {source for source, _ in edges}
+    free = {stage["id"] for stage in stages} - going_on
+    waiting = list(free)
+    while waiting:
+        here = waiting.pop()
+        for source in (source for source, target in edges if target == here and source not in free):
+            free.add(source)
+            waiting.append(source)
+    for index, stage in enumerate(stages):
+        if stage["id"] not in free:
+            message = f"No path leads from {stage['id']!r} to an end, which is a stage that nothing follows."
+            yield f"/stages/{index}", message
 
 
 def _order(index: int, stage: Mapping[str, Any]) -> tuple[float, int]:

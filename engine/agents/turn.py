@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from engine.agents import guardrails, models, prompt
+from engine.agents import guardrails, links, models, pricing, prompt
 from engine.agents.models import ModelConfig
 from engine.agents.result import (
     ConversationStatus,
@@ -50,12 +50,14 @@ def ask(context: TurnContext, config: ModelConfig) -> Answer:
     """The model's answer to this context, checked against the stage graph and corrected by the model if need be."""
     chosen = config.for_agent(context.agent.model)
     _refuse_event_loop()
+    meter = pricing.Meter(chosen)
     try:
-        return asyncio.run(_run(context, chosen))
+        return Answer(asyncio.run(_run(context, chosen, meter)), meter.usage)
     except Exception as error:
         failure = models.typed_error(error, chosen)
         if failure is None:
             raise
+    failure.usage = meter.usage
     raise failure  # here, not in the handler: a chained provider error could show the key in a traceback
 
 
@@ -82,6 +84,8 @@ def decide(context: TurnContext, answer: Answer) -> Turn:
         reply = agent.handoff_message
     elif guardrails.forbidden_topic(reply, agent.guardrails):
         reply, rule = guardrails.DEFLECTION, "forbidden_topic"
+    elif links.foreign(context, reply, _cited(result)):
+        reply, rule = links.without(context, reply, _cited(result)), "foreign_link"
     return Turn(
         reply=reply,
         stage=_position(context, index),
@@ -92,10 +96,16 @@ def decide(context: TurnContext, answer: Answer) -> Turn:
         handoff_reason=(result.handoff_reason or "The agent asked for a person.") if result.handoff else "",
         summary=result.summary,
         extracted=dict(result.extracted),
-        passages_used=tuple(sorted({number - 1 for number in result.used_passages})),
+        passages_used=tuple(sorted(_cited(result))),
         guardrail=rule or moved_by,
         usage=answer.usage,
+        language=result.language,
     )
+
+
+def _cited(result: TurnResult) -> set[int]:
+    """The positions, from 0, of the passages that a checked result relies on."""
+    return {number - 1 for number in result.used_passages}
 
 
 def handed_off(context: TurnContext, verdict: guardrails.HandOff) -> Turn:
@@ -158,18 +168,16 @@ def _refuse_event_loop() -> None:
     raise RuntimeError("A turn blocks: it cannot be taken inside a running event loop.")
 
 
-async def _run(context: TurnContext, config: ModelConfig) -> Answer:
+async def _run(context: TurnContext, config: ModelConfig, meter: pricing.Meter) -> TurnResult:
     if config.provider == models.SCRIPTED:
         from engine.agents.scripted import scripted_model
 
-        answer = await _answer(context, config, scripted_model(context))
-        # The library estimates tokens for local functions; none were bought.
-        return Answer(answer.result, Usage(model=models.SCRIPTED))
+        return await _answer(context, config, scripted_model(context), meter)
     async with models.http_client(config) as client:
-        return await _answer(context, config, models.provider_model(config, client))
+        return await _answer(context, config, models.provider_model(config, client), meter)
 
 
-async def _answer(context: TurnContext, config: ModelConfig, model: "Model") -> Answer:
+async def _answer(context: TurnContext, config: ModelConfig, model: "Model", meter: pricing.Meter) -> TurnResult:
     run = await _turn_agent().run(
         prompt.data(context),
         model=model,
@@ -177,9 +185,9 @@ async def _answer(context: TurnContext, config: ModelConfig, model: "Model") -> 
         instructions=prompt.instructions(context),
         model_settings=models.request_settings(config, context.agent.model),
         retries=config.retries,
+        usage=meter.run,
     )
-    usage = Usage(run.usage.input_tokens, run.usage.output_tokens, config.label)
-    return Answer(run.output, usage)
+    return run.output
 
 
 @cache
@@ -197,9 +205,15 @@ def _turn_agent() -> "Agent[TurnContext, TurnResult]":
     def checked(run: RunContext[TurnContext], result: TurnResult) -> TurnResult:
         if wrong := problem(run.deps, result):
             raise ModelRetry(wrong)
-        topic = guardrails.forbidden_topic(result.reply, run.deps.agent.guardrails)
-        if topic and not result.handoff and not run.last_attempt:  # the last one is replaced by our own words
+        if result.handoff or run.last_attempt:  # not said, or mended by `decide`
+            return result
+        if topic := guardrails.forbidden_topic(result.reply, run.deps.agent.guardrails):
             raise ModelRetry(f"The reply mentions {topic!r}, which is forbidden. Rewrite it without that topic.")
+        if foreign := links.foreign(run.deps, result.reply, _cited(result)):
+            raise ModelRetry(
+                f"The reply holds {', '.join(foreign[:5])}, which stands neither in the instructions nor in a passage "
+                "named in used_passages. Rewrite it without that."
+            )
         return result
 
     return agent

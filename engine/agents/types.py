@@ -111,10 +111,13 @@ class HistoryMessage:
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of the agent's knowledge found for this turn."""
+    """A piece of the agent's knowledge found for this turn, and where it stands."""
 
     title: str
     content: str
+    document_id: str = ""
+    chunk_id: str = ""
+    source_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,8 @@ class TurnContext:
 
     stage_index: into agent.stages. history: oldest first, the lead's latest message last (empty for an opening).
     opening: the agent speaks first. messages_in_stage, message_total: messages of all roles so far, the latest
-    included. now: aware UTC, told to the model.
+    included. now: aware UTC, told to the model. searched: the agent's knowledge was asked about what the lead said
+    last; without passages it knows nothing about that.
     """
 
     agent: AgentSpec
@@ -135,6 +139,7 @@ class TurnContext:
     opening: bool = False
     messages_in_stage: int = 0
     message_total: int = 0
+    searched: bool = False
 
     @property
     def stage(self) -> Stage | None:

@@ -18,8 +18,7 @@ from engine.agents import (
     Passage,
     take_turn,
 )
-
-from .conftest import API_KEY, Reply
+from tests.support.openai_server import API_KEY, Reply
 
 
 def test_request_carries_model_key_tool_and_fenced_data(openai_server, make_context):

@@ -14,7 +14,10 @@ def stage(id_, *following, **more):
         ([], []),
         ([stage("a"), stage("b")], []),
         ([stage("a", "b"), stage("b")], []),
-        ([stage("a", "b"), stage("b", "a")], []),
+        ([stage("a", "b"), stage("b", "a", "c"), stage("c")], []),
+        ([stage("a", "b"), stage("b", "a")], ["/stages/0", "/stages/1"]),
+        ([stage("a", "b", "d"), stage("b", "c"), stage("c", "b"), stage("d")], ["/stages/1", "/stages/2"]),
+        ([stage("a", "b"), stage("b", "a"), stage("c", "d"), stage("d")], [f"/stages/{n}" for n in (2, 3, 0, 1)]),
         ([stage("a"), stage("a")], ["/stages/1/id"]),
         ([stage("a", "x"), stage("b", "y")], ["/stages/0/nextStages/0/id", "/stages/1/nextStages/0/id"]),
         ([stage("a", "a")], ["/stages/0/nextStages/0/id"]),
@@ -23,7 +26,8 @@ def stage(id_, *following, **more):
         ([stage("b", "c", order=2), stage("a", "b", order=1), stage("c", order=3)], []),
     ],
     ids=[
-        "none", "plain order", "chain", "loop is allowed", "same id twice", "unknown targets, all told", "itself",
+        "none", "plain order", "chain", "loop with an exit", "loop without an exit", "trap behind a fork",
+        "unreachable and trapped, all told", "same id twice", "unknown targets, all told", "itself",
         "other spelling", "unreachable", "first by order, not place",
     ],
 )  # fmt: skip

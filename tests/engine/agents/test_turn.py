@@ -131,7 +131,7 @@ def test_opening_contacts_a_new_lead(make_context):
 
     assert turn.stage == StagePosition(0, "discovery", "Discovery")
     assert (turn.lead_status, turn.conversation_status) == ("contacted", "active")
-    assert turn.usage == Usage(0, 0, "scripted")
+    assert turn.usage == Usage(0, 0, "scripted", 0)
 
 
 def test_same_context_gives_the_same_turn(make_context):
