@@ -104,6 +104,12 @@ def settings(account_id: str) -> dict[str, Any]:
     return dict(get(account_id).settings)
 
 
+def default_agent_id(tenant: Tenant) -> str | None:
+    """The agent that opens conversations where nothing else says who does; each environment has one of its own."""
+    found: str | None = settings(tenant.account_id).get("defaultAgentIds", {}).get(tenant.environment)
+    return found
+
+
 def environment_of(tenant: Tenant) -> AccountEnvironment:
     """The tenant's own row. Raises NotFound."""
     return tenant_row(tenant.account_id, tenant.environment)
