@@ -10,18 +10,21 @@ given back. Everything here runs in one transaction, and locks the lead before t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from engine import channels, compliance
+from engine import compliance
 from engine.agents import AgentSpec
+from engine.compliance import Allowed, Held
 from engine.jobs import doorbell
-from storage import agents, audit, clock, conversations, outbox
+from storage import agents, audit, clock, conversations, leads, outbox
 from storage.agents import AgentConfig
 from storage.conversations import Conversation, Message
 from storage.database import after_commit, transaction
-from storage.errors import Blocked, Conflict, NotFound
+from storage.errors import Blocked, Conflict, NotFound, Problem
 from storage.leads import Lead
 from storage.tenancy import SYSTEM, Actor, Tenant
 
@@ -57,7 +60,7 @@ def start(
     """
     with transaction():
         lead = conversations.lock_lead(tenant, lead_number)
-        require_permission(tenant, lead, channel)  # inside: an opt-out may be landing right now
+        require_permission(tenant, lead, channel, template=template)  # inside: an opt-out may be landing right now
         agent = choose_agent(tenant, lead, agent_config_id)
         conversation = open_with(tenant, lead, channel, agent, actor)
         if text is None:
@@ -75,7 +78,18 @@ def open_with(tenant: Tenant, lead: Lead, channel: str, agent: AgentConfig, acto
     conversation = conversations.add(tenant, lead, channel, agent.oid, stages[0].name if stages else None)
     started = {"leadId": str(lead.number), "channel": channel, "agentConfigId": agent.oid}
     audit.record(tenant, actor, "conversation.started", conversation.oid, started)
+    watch(tenant, conversation, clock.now() + idle_after(agent))
     return conversation
+
+
+def idle_after(agent: AgentConfig) -> timedelta:
+    """How long a conversation of this agent may be silent before it is dropped."""
+    return timedelta(minutes=spec_of(agent).guardrails.inactivity_timeout_minutes)
+
+
+def watch(tenant: Tenant, conversation: Conversation, until: datetime) -> None:
+    """Have an active conversation looked at then: whether it has fallen silent. Nobody is rung, the sweep finds it."""
+    outbox.put(tenant, "idle", f"{conversation.oid}/idle", {"conversation": conversation.oid}, available_at=until)
 
 
 def choose_agent(tenant: Tenant, lead: Lead, explicit: str | None = None) -> AgentConfig:
@@ -124,21 +138,26 @@ def spec_of(agent: AgentConfig) -> AgentSpec:
     )
 
 
-def require_permission(tenant: Tenant, lead: Lead, channel: str) -> None:
-    """Return if a message to this held lead may go out on this channel now. Raises Blocked, named by the rule."""
-    refusal = compliance.forbids(
-        tenant.environment,
-        channel,
-        phone=lead.phone,
-        phone_valid=lead.phone_valid,
-        email=lead.email,
-        opted_out=lead.opted_out,
-    )
-    if refusal is not None:
-        raise Blocked(refusal.rule, refusal.message, details=refusal.rule)
-    if channels.of(tenant, channel) is None:
-        rule = "channel_not_configured"
-        raise Blocked(rule, f"No integration is configured for {channel}. Configure one first.", details=rule)
+def require_permission(tenant: Tenant, lead: Lead, channel: str, *, template: str | None = None) -> None:
+    """Return if a message to this held lead may go out on this channel now. Raises Blocked, named by the rule.
+
+    Whoever asks through the API is told of a wait too, and decides whether to come back.
+    """
+    decision = compliance.permission(tenant, lead, channel, kind="template" if template else "text")
+    if not isinstance(decision, Allowed):
+        raise Blocked(decision.rule, decision.message, details=decision.rule)
+
+
+def preflight(tenant: Tenant, oid: str, *, is_template: bool = False) -> dict[str, Any]:
+    """The same decision about an open conversation, in the contract's words. Raises NotFound, Conflict."""
+    conversation = conversations.get(tenant, oid)
+    require_open(conversation)
+    lead = leads.get(tenant, conversation.lead_number)
+    decision = compliance.permission(tenant, lead, conversation.channel, kind="template" if is_template else "text")
+    if isinstance(decision, Allowed):
+        return {"allowed": True}
+    refused = {"allowed": False, "rule": decision.rule, "message": decision.message}
+    return refused | ({"until": clock.iso(decision.until)} if isinstance(decision, Held) else {})
 
 
 def put_turn(tenant: Tenant, conversation: Conversation, **payload: Any) -> int:
@@ -152,12 +171,27 @@ def ring_after_commit(lane: str) -> None:
 
 
 def say(
-    tenant: Tenant, conversation: Conversation, role: str, text: str, *, template: str | None = None, **columns: Any
+    tenant: Tenant,
+    conversation: Conversation,
+    role: str,
+    text: str,
+    *,
+    template: str | None = None,
+    kind: str | None = None,
+    **columns: Any,
 ) -> Message:
-    """Add an outgoing message to a held conversation and queue its delivery, in order. columns: further ones."""
-    message = conversations.append(tenant, conversation, role, text, delivery_status="queued", **columns)
+    """Add an outgoing message to a held conversation and queue its delivery, in order. columns: further ones.
+
+    template: the name of a provider's template to send instead. kind: as compliance knows it, where it is neither text
+    nor template.
+    """
+    shown = {"name": template} if template else None
+    message = conversations.append(
+        tenant, conversation, role, text, delivery_status="queued", template=shown, **columns
+    )
     lane = f"{conversation.oid}/out"  # not the lane of the turns: a slow provider must not keep the agent from thinking
-    outbox.put(tenant, "deliver", lane, {"message": message.oid, "template": template})
+    kind = kind or ("template" if template else "text")
+    outbox.put(tenant, "deliver", lane, {"message": message.oid, "kind": kind})
     ring_after_commit(lane)
     return message
 
@@ -190,6 +224,50 @@ def require_open(conversation: Conversation) -> None:
         raise Conflict("conversation_ended", f"The conversation is {conversation.status}. Start a new one.")
 
 
+def update(tenant: Tenant, oid: str, body: Mapping[str, Any], *, actor: Actor) -> Changed:
+    """Correct summary, verdict, stage or agent, as a person sees them; the lead's status follows the verdict.
+
+    Raises NotFound, Conflict (stage and agent of a conversation that has ended, an agent that is not active), Blocked
+    for a stage that the agent does not have.
+    """
+    with transaction():
+        lead = conversations.lock_lead(tenant, conversations.get(tenant, oid).lead_number)
+        conversation = conversations.lock(tenant, oid)
+        if {"agentConfigId", "currentStageIndex"} & body.keys():
+            require_open(conversation)
+            _redirect(tenant, lead, conversation, body)
+        if "summary" in body:
+            conversation.store(summary=body["summary"], updated_at=clock.stamp())
+        if "qualificationResult" in body:
+            judge(tenant, lead, conversation, body["qualificationResult"], actor)
+        audit.record(tenant, actor, "conversation.updated", oid, {"changed": sorted(body)})
+        return Changed(conversation)
+
+
+def _redirect(tenant: Tenant, lead: Lead, conversation: Conversation, body: Mapping[str, Any]) -> None:
+    agent = choose_agent(tenant, lead, body.get("agentConfigId", conversation.agent_config_id))
+    stages = spec_of(agent).stages
+    index = body.get("currentStageIndex", 0)
+    if index >= max(1, len(stages)):
+        message = f"The agent has {len(stages)} stages, the first is 0"
+        raise Blocked("stage_unknown", message, problems=[Problem("/currentStageIndex", message)])
+    conversation.store(agent_config_id=agent.oid)
+    conversations.set_stage(tenant, conversation, index, stages[index].name if stages else None)
+
+
+def judge(
+    tenant: Tenant, lead: Lead, conversation: Conversation, verdict: dict[str, Any] | None, actor: Actor = SYSTEM
+) -> None:
+    """Store a verdict on a held lead in a held conversation, and give the lead the status that follows from it."""
+    conversation.store(qualification_result=verdict, updated_at=clock.stamp())
+    if verdict is None:
+        return
+    status = "qualified" if verdict["qualified"] else "disqualified"
+    if lead.status != status:
+        lead.store(status=status, updated_at=clock.stamp())
+        audit.record(tenant, actor, f"lead.{status}", lead.number, {"conversationId": conversation.oid})
+
+
 def change_status(tenant: Tenant, oid: str, status: str, *, actor: Actor) -> Changed:
     """End a conversation, hand it off, or give it back to the agent, who then answers what the lead said last.
 
@@ -206,6 +284,7 @@ def change_status(tenant: Tenant, oid: str, status: str, *, actor: Actor) -> Cha
         move(tenant, conversation, status, actor)
         if status != "active":
             return Changed(conversation)
+        watch(tenant, conversation, clock.now() + idle_after(agents.get(tenant, conversation.agent_config_id)))
         said = conversations.unanswered(tenant, conversation)
         if said is None:
             return Changed(conversation)

@@ -32,7 +32,7 @@ def _send(task: Task, message: Message, conversation: Conversation) -> str:
     channel = channels.of(task.tenant, conversation.channel)
     if channel is None:  # its integration was removed after the message was queued
         return "failed"
-    template = task.payload.get("template")
+    template = (message.template or {}).get("name")
     outgoing = Outgoing(
         id=message.oid,
         channel=conversation.channel,

@@ -38,14 +38,15 @@ class Stream:
     """A body that is sent piece by piece, for as long as the client listens.
 
     pull: the next piece; b"" where there is none yet, None at the end. It runs outside any transaction, with a
-    connection to the database. waits_s: from an empty piece to the next look. lasts_s: at most.
+    connection to the database. is_live: it has no end of its own, so the server ends it after a while. waits_s: from an
+    empty piece to the next look.
     """
 
     media_type: str
     pull: Callable[[], bytes | None]
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_live: bool = False
     waits_s: float = 0.5
-    lasts_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

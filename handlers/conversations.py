@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from engine import conversations as engine
 from engine import inbound
 from engine.conversations import Changed
 from engine.jobs import worker
-from storage import conversations
+from storage import conversation_events, conversations
+from storage.conversation_events import ConversationEvent
 from storage.conversations import Conversation, Filters, Message
 from storage.database import connection
 from storage.errors import NotFound
 from storage.tenancy import Caller, Tenant
 
-from .answers import Answer, Page
+from .answers import Answer, Page, Stream
 
+_KEEP_OPEN_S = 15.0  # proxies close a connection on which nothing is said
+_encode = msgspec.json.Encoder().encode
 TURN_WAIT_S = 20.0  # an answer is given by then, with or without the agent's message
 _LARGEST_LEAD_NUMBER = 2_147_483_647
 
@@ -75,6 +81,23 @@ def send_message(id_: str, user: Caller, body: dict[str, Any]) -> dict[str, Any]
     return _full(user.tenant, engine.send(user.tenant, id_, body["message"], actor=user.actor).conversation)
 
 
+def update_conversation(id_: str, user: Caller, body: dict[str, Any]) -> dict[str, Any]:
+    """The conversation with what the body names corrected. Raises NotFound, Conflict, Blocked."""
+    return _full(user.tenant, engine.update(user.tenant, id_, body, actor=user.actor).conversation)
+
+
+def follow_conversation(id_: str, user: Caller, last_event_id: str | None = None) -> Stream:
+    """What happens in a conversation, as it happens. Raises NotFound."""
+    conversation = conversations.get(user.tenant, id_)
+    seen = conversation_events.latest(user.tenant, conversation.id) if last_event_id is None else int(last_event_id)
+    return Stream("text/event-stream", _Follower(user.tenant, conversation.id, seen).pull, is_live=True)
+
+
+def preflight_message(id_: str, user: Caller, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Whether a message may be sent now. Raises NotFound, Conflict."""
+    return engine.preflight(user.tenant, id_, is_template=bool((body or {}).get("template")))
+
+
 def simulate_reply(id_: str, user: Caller, body: dict[str, Any]) -> Answer:
     """The conversation after the agent's answer to a reply of the lead. Raises NotFound, Conflict."""
     return _after_turn(user.tenant, inbound.simulate(user.tenant, id_, body["message"]))
@@ -83,6 +106,36 @@ def simulate_reply(id_: str, user: Caller, body: dict[str, Any]) -> Answer:
 def change_conversation_status(id_: str, user: Caller, body: dict[str, Any]) -> dict[str, Any]:
     """The conversation in its new status. Raises NotFound, Conflict."""
     return _full(user.tenant, engine.change_status(user.tenant, id_, body["status"], actor=user.actor).conversation)
+
+
+class _Follower:
+    """Events of one conversation in the form of server-sent events, those after `seen`."""
+
+    def __init__(self, tenant: Tenant, conversation_id: int, seen: int) -> None:
+        self._tenant = tenant
+        self._conversation_id = conversation_id
+        self._seen = seen
+        self._spoke_at = float("-inf")  # so that the first piece opens the stream at once
+
+    def pull(self) -> bytes:
+        """What happened since the last pull; nothing most of the time."""
+        events = conversation_events.after(self._tenant, self._conversation_id, self._seen)
+        moment = time.monotonic()
+        if not events:
+            if moment - self._spoke_at < _KEEP_OPEN_S:
+                return b""
+            self._spoke_at = moment
+            return b":\n\n"
+        self._seen, self._spoke_at = events[-1].id, moment
+        told = [event.data["messageId"] for event in events if event.type == "message"]
+        messages = {message.oid: message for message in conversations.messages_by_id(self._tenant, told)}
+        return b"".join(self._event(event, messages) for event in events)
+
+    @staticmethod
+    def _event(event: ConversationEvent, messages: dict[str, Message]) -> bytes:
+        said = messages.get(event.data.get("messageId", "")) if event.type == "message" else None
+        data = event.data if said is None else _message(said)
+        return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.id, event.type.encode(), _encode(data))
 
 
 def _after_turn(tenant: Tenant, changed: Changed, status: int = 200) -> Answer:
@@ -140,6 +193,14 @@ def _message(message: Message) -> dict[str, Any]:
     optional = {
         "agentConfigId": message.agent_config_id,
         "deliveryStatus": message.delivery_status,
+        "deliveryCode": message.delivery_code,
+        "deliveryDetail": message.delivery_detail,
+        "heldUntil": message.held_until,
+        "subject": message.subject or None,
+        "disclosesAi": message.discloses_ai or None,
+        "agentVersion": message.agent_version,
+        "model": message.model,
+        "usage": _usage(message),
         "citations": message.citations or None,
         "stageId": message.stage_id,
     }
@@ -150,3 +211,10 @@ def _message(message: Message) -> dict[str, Any]:
         "timestamp": message.created_at,
         **{name: value for name, value in optional.items() if value is not None},
     }
+
+
+def _usage(message: Message) -> dict[str, Any] | None:
+    if message.input_tokens is None:
+        return None
+    tokens = {"inputTokens": message.input_tokens, "outputTokens": message.output_tokens or 0}
+    return tokens if message.cost_micros is None else {**tokens, "costUsd": message.cost_micros / 1_000_000}

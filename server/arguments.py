@@ -29,6 +29,7 @@ _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 _JSON = "application/json"
 _NUL = b"\\u0000"
 _MULTIPART = "multipart/form-data"
+_OF_THE_SPINE = ("Idempotency-Key", "If-Match")  # headers that no handler takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class ArgumentPlan:
         parameters = [Parameter.of(spec) for spec in operation.spec["parameters"]]
         self.by_query = {parameter.name: parameter for parameter in parameters if parameter.location == "query"}
         self.by_path = [parameter for parameter in parameters if parameter.location == "path"]
+        self.passed = [each for each in parameters if each.location == "header" and each.name not in _OF_THE_SPINE]
         self.by_header = [parameter for parameter in parameters if parameter.location == "header"]
         self.limit = upload_limit if operation.spec.get("x-body-limit") == "upload" else body_limit
         self.is_raw = operation.spec.get("x-raw-body") is True
@@ -111,13 +113,14 @@ class ArgumentPlan:
     @property
     def names(self) -> set[str]:
         """What a handler must accept."""
-        names = {parameter.argument for parameter in [*self.by_query.values(), *self.by_path]}
+        names = {parameter.argument for parameter in [*self.by_query.values(), *self.by_path, *self.passed]}
         return names | {"body"} if self.media or self.is_raw else names
 
     async def read(self, scope: Scope, receive: Receive) -> dict[str, Any]:
         """The handler's arguments. Raises Invalid with all problems, TooLarge, UnsupportedMediaType."""
         arguments: dict[str, Any] = {}
         problems = self._from_query(scope, arguments) + self._from_path(scope, arguments) + self._check_headers(scope)
+        arguments |= self.headers(scope)
         raw = await bodies.read(scope, receive, self.limit)
         media_type, boundary = bodies.content_type(scope)
         request = state(scope)
@@ -162,6 +165,10 @@ class ArgumentPlan:
             problems += parameter.problems(value)
             arguments[parameter.argument] = value
         return problems
+
+    def headers(self, scope: Scope) -> dict[str, Any]:
+        """The headers that the handler takes, as they came."""
+        return {each.argument: value for each in self.passed if (value := header(scope, each.name.lower().encode()))}
 
     def _check_headers(self, scope: Scope) -> list[Problem]:
         problems: list[Problem] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -16,7 +17,14 @@ from storage.database import connection
 
 from .threads import Threads
 
+_live_s = 300.0
 _ending: set[asyncio.Event] = set()  # one for each stream that is open in this process
+
+
+def configure(live_s: float) -> None:
+    """Choose after how many seconds a stream that has no end of its own is ended."""
+    global _live_s
+    _live_s = live_s
 
 
 async def pour(stream: Stream, threads: Threads, receive: Receive, send: Send) -> None:
@@ -27,7 +35,7 @@ async def pour(stream: Stream, threads: Threads, receive: Receive, send: Send) -
     over = asyncio.Event()
     _ending.add(over)
     listening = asyncio.create_task(_until_gone(receive, over))
-    until = time.monotonic() + stream.lasts_s
+    until = time.monotonic() + _live_s if stream.is_live else math.inf
     try:
         while not over.is_set() and time.monotonic() < until:
             piece = await threads.run(_pull, stream)

@@ -30,7 +30,8 @@ def record(tenant: Tenant, conversation_id: int, type_: str, data: dict[str, Any
 def after(tenant: Tenant, conversation_id: int, event_id: int, limit: int = 100) -> list[ConversationEvent]:
     """The events of a conversation that follow this one, in order."""
     later = (ConversationEvent.conversation_id == conversation_id) & (ConversationEvent.id > event_id)
-    return list(ConversationEvent.of(tenant).where(later).order_by(ConversationEvent.id).limit(limit))
+    query: Any = ConversationEvent.of(tenant).where(later).order_by(ConversationEvent.id).limit(limit)
+    return list(query)
 
 
 def latest(tenant: Tenant, conversation_id: int) -> int:

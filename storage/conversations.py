@@ -270,6 +270,12 @@ def set_delivery(
     return True
 
 
+def messages_by_id(tenant: Tenant, oids: list[str]) -> list[Message]:
+    """The messages with these ids, in no order."""
+    query: Any = Message.of(tenant).where(Message.oid.in_(oids))
+    return list(query) if oids else []
+
+
 def by_provider_id(tenant: Tenant, channel: str, provider_id: str) -> Message | None:
     """The message that the provider of this channel knows under this id."""
     found: Message | None = (

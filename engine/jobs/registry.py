@@ -4,7 +4,8 @@
     def deliver(task: Task) -> None: ...
 
 A job does its slow part outside any transaction and its effect in one, which begins with `task.complete()`: if the
-lease was lost meanwhile that raises, and the effect is rolled back with it. So the effect happens once.
+lease was lost meanwhile that raises, and the effect is rolled back with it. So the effect happens once. Where it is too
+early the job holds its row, where it never will be time it parks it; what it raises is a failure, and tried again.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from storage import outbox
 from storage.outbox import Claim
 from storage.tenancy import Tenant
 
-MAX_ATTEMPTS = 8
+MAX_ATTEMPTS = 8  # that raise an error; a worker that is killed says nothing about the row
 LEASE_S = 60.0
 
 # Where kinds are declared: a worker process imports these, whatever else it has loaded.
-MODULES = ("engine.turns", "engine.delivery", "engine.lead_import")
+MODULES = ("engine.turns", "engine.delivery", "engine.inbound.processing", "engine.inactivity", "engine.lead_import")
 
 
 class Retry(Exception):
@@ -39,7 +41,7 @@ class Task:
 
     tenant: Tenant
     claim: Claim
-    is_complete: bool = field(default=False, init=False)
+    is_settled: bool = field(default=False, init=False)
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -49,7 +51,17 @@ class Task:
     def complete(self) -> None:
         """Finish the row, first thing in the transaction of its effect. Raises LeaseLost."""
         outbox.complete(self.claim)
-        self.is_complete = True
+        self.is_settled = True
+
+    def hold(self, until: datetime, reason: str) -> None:
+        """Give the row back until then, in the transaction that notes why. No failure. Raises LeaseLost."""
+        outbox.hold(self.claim, until, reason)
+        self.is_settled = True
+
+    def park(self, error: str) -> None:
+        """Leave the row for a person to look at; its lane goes on. Raises LeaseLost."""
+        outbox.fail(self.claim, error)
+        self.is_settled = True
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class StockPlan(ArgumentPlan):
         files = {name: value for name, value in given.items() if isinstance(value, UploadFile)}
         state(scope).files = list(files.values())
         arguments = {name: value for name, value in given.items() if name in self.names and name not in files}
+        arguments |= self.headers(scope)
         if files:  # handlers take them as members of the body
             arguments["body"] = {**arguments.get("body", {}), **files}
         return arguments

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import httpx
 import pytest
 
 
@@ -245,3 +248,107 @@ def test_conversations_come_in_pages_newest_first(client, agent):
 
     assert [each["_id"] for each in first.json() + second.json()] == opened[::-1]
     assert (first.headers["X-Total-Count"], "next" in second.links) == ("5", False)
+
+
+class TestUpdate:
+    def test_verdict_of_a_person_gives_the_lead_its_status(self, client, conversation):
+        verdict = {"qualified": True, "reason": "Confirmed by phone."}
+
+        answer = client.patch(path(conversation), json={"summary": "Wants 20 seats.", "qualificationResult": verdict})
+
+        assert answer.json()["summary"] == "Wants 20 seats."
+        assert answer.json()["qualificationResult"] == verdict
+        assert client.get("/api/leads/1").json()["status"] == "qualified"
+
+    def test_null_takes_back_what_was_concluded(self, client, conversation):
+        client.patch(path(conversation), json={"summary": "Wrong.", "qualificationResult": {"qualified": False}})
+
+        answer = client.patch(path(conversation), json={"summary": None, "qualificationResult": None}).json()
+
+        assert not {"summary", "qualificationResult"} & answer.keys()
+
+    def test_talk_goes_on_in_the_stage_that_is_named(self, client, conversation, agent):
+        answer = client.patch(path(conversation), json={"currentStageIndex": 1}).json()
+
+        assert (answer["currentStageIndex"], answer["currentStageName"]) == (1, agent["stages"][1]["name"])
+
+    def test_stage_that_the_agent_has_not_is_refused(self, client, conversation):
+        refusal = client.patch(path(conversation), json={"currentStageIndex": 49})
+
+        assert (refusal.status_code, refusal.json()["errors"][0]["path"]) == (422, "/currentStageIndex")
+
+    def test_another_agent_begins_with_its_first_stage(self, client, conversation, agent):
+        client.patch(path(conversation), json={"currentStageIndex": 1})
+        other = client.post("/api/agent-config", json={**agent, "name": "Bo"}).json()
+
+        answer = client.patch(path(conversation), json={"agentConfigId": other["_id"]}).json()
+
+        assert (answer["agentConfigId"], answer["currentStageIndex"]) == (other["_id"], 0)
+
+    def test_unknown_agent_is_not_found(self, client, conversation):
+        assert client.patch(path(conversation), json={"agentConfigId": "f" * 24}).status_code == 404
+
+    def test_ended_talk_takes_a_verdict_and_no_other_stage(self, client, conversation):
+        client.patch(path(conversation, "/status"), json={"status": "completed"})
+
+        assert client.patch(path(conversation), json={"summary": "Done."}).status_code == 200
+        assert client.patch(path(conversation), json={"currentStageIndex": 0}).status_code == 409
+
+
+class TestPreflight:
+    def test_message_that_may_go_is_allowed(self, client, conversation):
+        assert client.post(path(conversation, "/preflight")).json() == {"allowed": True}
+
+    def test_opted_out_lead_names_the_rule(self, client, conversation):
+        client.post(path(conversation, "/simulate-reply"), json={"message": "START"})
+        other = client.post("/api/conversations/start", json={"leadId": 1, "channel": "sms", "message": "Hi"}).json()
+        client.patch(path(other, "/status"), json={"status": "handed_off"})
+        client.post(path(conversation, "/simulate-reply"), json={"message": "STOP"})
+
+        assert client.post(path(conversation, "/preflight")).status_code == 409  # it has ended with the opt-out
+
+    def test_nothing_is_sent(self, client, conversation):
+        client.post(path(conversation, "/preflight"), json={"template": "first_contact"})
+
+        assert client.get(path(conversation)).json()["messageCount"] == 1
+
+
+def events_of(text):
+    """(event, data) of each server-sent event; what only keeps the connection open is left out."""
+    for block in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if line and not line.startswith(":"))
+        if fields:
+            yield fields["event"], json.loads(fields["data"])
+
+
+class TestFollow:
+    def test_past_events_are_told_from_the_beginning(self, client, conversation):
+        client.post(path(conversation, "/simulate-reply"), json={"message": "Tell me more"})
+
+        answer = client.get(path(conversation, "/events"), headers={"Last-Event-ID": "0"})
+
+        told = list(events_of(answer.text))
+        assert [data["role"] for event, data in told if event == "message"] == ["agent", "lead", "agent"]
+        assert ("delivery", "delivered") in [(event, data.get("deliveryStatus")) for event, data in told]
+
+    def test_stream_goes_on_after_the_last_event_seen(self, client, conversation):
+        client.post(path(conversation, "/simulate-reply"), json={"message": "Tell me more"})
+        whole = client.get(path(conversation, "/events"), headers={"Last-Event-ID": "0"}).text
+        ids = [line.removeprefix("id: ") for line in whole.splitlines() if line.startswith("id: ")]
+
+        rest = client.get(path(conversation, "/events"), headers={"Last-Event-ID": ids[1]}).text
+
+        assert [line.removeprefix("id: ") for line in rest.splitlines() if line.startswith("id: ")] == ids[2:]
+
+    def test_what_happens_meanwhile_arrives(self, client, party, conversation):
+        follower = httpx.Client(base_url=party.base_url, headers=client.headers, trust_env=False, timeout=30)
+        with follower, follower.stream("GET", path(conversation, "/events")) as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == ":"  # it has begun
+            client.patch(path(conversation, "/status"), json={"status": "handed_off"})
+            told = list(events_of("\n".join(lines)))
+
+        assert ("status", {"status": "handed_off"}) in told
+
+    def test_unknown_conversation_is_not_found(self, client):
+        assert client.get(f"/api/conversations/{'f' * 24}/events").status_code == 404
