@@ -6,6 +6,7 @@ as the context of ours, and httpx's own log lines are cut to the host.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import logging
@@ -109,7 +110,9 @@ def _client(process_id: int) -> httpx.Client:
     logger = logging.getLogger("httpx")
     if not any(isinstance(known, _HostsOnly) for known in logger.filters):
         logger.addFilter(_HostsOnly())
-    return httpx.Client(follow_redirects=False)
+    client = httpx.Client(follow_redirects=False)
+    atexit.register(client.close)
+    return client
 
 
 class _HostsOnly(logging.Filter):
