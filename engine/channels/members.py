@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,9 +76,3 @@ def digest(value: Any) -> str:
     except (TypeError, ValueError, RecursionError):
         canonical = ""
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
-
-
-def with_choices(words: str, choices: Sequence[str]) -> str:
-    """The text with the answers it offers as numbered lines, for where there are no buttons."""
-    lines = [f"{number}. {choice}" for number, choice in enumerate(choices, 1)]
-    return "\n".join([words, "", *lines]) if lines else words

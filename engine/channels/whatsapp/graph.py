@@ -101,5 +101,5 @@ class Graph:
         except wire.AnswerLost:
             raise OutcomeUnknown("whatsapp_no_answer", "Meta was reached, but its answer was lost.") from None
         if not 200 <= answer.status < 300:
-            raise error_of(answer.status, answer.body)
+            raise error_of(answer.status, answer.body, answer.headers.get("retry-after", ""))
         return answer.body

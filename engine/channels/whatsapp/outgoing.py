@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.channels import Outgoing, Template, Undeliverable
-from engine.channels.members import with_choices
+from engine.channels.wording import with_choices
 
 MAX_BUTTONS = 3
 MAX_BUTTON_TITLE = 20

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.channels.members import items, mapping, text
+from engine.channels.wording import UNSUPPORTED, labelled, located
 
-UNSUPPORTED = "[unsupported message]"  # WhatsApp itself does not show it to a business
-
-_MEDIA = {"image": "image", "video": "video", "sticker": "sticker", "audio": "audio", "document": "document"}
+_MEDIA = ("image", "video", "sticker", "audio", "document")
 
 
 def words_of(message: Mapping[str, Any]) -> str:
@@ -26,7 +25,8 @@ def words_of(message: Mapping[str, Any]) -> str:
     if kind == "interactive":
         return _interactive(content)
     if kind == "location":
-        return _location(content)
+        latitude, longitude = text(content, "latitude"), text(content, "longitude")
+        return located(latitude, longitude, text(content, "name"), text(content, "address"))
     if kind == "contacts":
         return _contacts(message)
     if kind == "order":
@@ -35,9 +35,9 @@ def words_of(message: Mapping[str, Any]) -> str:
 
 
 def _media(kind: str, content: Mapping[str, Any]) -> str:
-    label = "voice message" if kind == "audio" and content.get("voice") is True else _MEDIA[kind]
+    label = "voice message" if kind == "audio" and content.get("voice") is True else kind
     filename = text(content, "filename")
-    return _joined(f"[{label}: {filename}]" if filename else f"[{label}]", text(content, "caption"))
+    return labelled(f"{label}: {filename}" if filename else label, text(content, "caption"))
 
 
 def _interactive(content: Mapping[str, Any]) -> str:
@@ -55,14 +55,8 @@ def _form(form: Mapping[str, Any]) -> str:
         answers = json.loads(text(form, "response_json"))
     except (ValueError, RecursionError):
         answers = None
-    pairs = [f"{name}: {text(answers, name)}" for name in mapping(answers) if name != "flow_token"]
-    return _joined("[form]", "; ".join(pairs) or text(form, "body"))
-
-
-def _location(content: Mapping[str, Any]) -> str:
-    position = ", ".join(filter(None, (text(content, "latitude"), text(content, "longitude"))))
-    place = ", ".join(filter(None, (text(content, "name"), text(content, "address"))))
-    return _joined("[location]", f"{place} ({position})" if place else position)
+    pairs = [f"{text(name)}: {text(answers, name)}" for name in mapping(answers) if name != "flow_token"]
+    return labelled("form", "; ".join(pairs) or text(form, "body"))
 
 
 def _contacts(message: Mapping[str, Any]) -> str:
@@ -70,7 +64,7 @@ def _contacts(message: Mapping[str, Any]) -> str:
     for person in items(message, "contacts"):
         phones = [text(phone, "phone") for phone in items(person, "phones")]
         people.append(" ".join(filter(None, (text(person, "name", "formatted_name"), *phones))))
-    return _joined("[contact]", "; ".join(filter(None, people)))
+    return labelled("contact", "; ".join(filter(None, people)))
 
 
 def _order(content: Mapping[str, Any]) -> str:
@@ -78,8 +72,4 @@ def _order(content: Mapping[str, Any]) -> str:
         f"{text(item, 'quantity') or 1} × {text(item, 'product_retailer_id')}"
         for item in items(content, "product_items")
     ]
-    return _joined("[order]", " ".join(filter(None, (", ".join(wanted), text(content, "text")))))
-
-
-def _joined(label: str, words: str) -> str:
-    return f"{label} {words}".strip()
+    return labelled("order", " ".join(filter(None, (", ".join(wanted), text(content, "text")))))
