@@ -245,5 +245,6 @@ def settle(within_s: float) -> None:
 
 def _unfinished() -> list[str]:
     with connection():
-        rows = OutboxRow.select().where(OutboxRow.state.in_(["pending", "claimed"]))
+        at_work = OutboxRow.state.in_(["pending", "claimed"]) & (OutboxRow.kind != "idle")  # which waits for a day
+        rows = OutboxRow.select().where(at_work)
         return [f"{row.kind} {row.id}, {row.state}, {row.attempts} attempts, {row.error}" for row in rows]
