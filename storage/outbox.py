@@ -1,22 +1,25 @@
 """The outbox: intents that committed with the state they follow from. Workers act from these rows and no others.
 
     pending → claimed (under a lease) → done
-       ↑         ↓ retry        └→ failed: parked after too many attempts, for a person to look at
+       ↑         ↓ retry, hold  └→ failed: parked after too many failures, for a person to look at
        └─────────┘
 
 A lease is a random token with an end. Whoever holds the present token may finish the row; when a lease runs out the row
 is given to the next one who asks, under a new token, and the old one is worth nothing.
+
+A row counts its failures (errors that were raised) apart from its crashes (leases in a row that ran out, as they do
+when a worker is killed), and waits without counting anything where it is merely too early.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from peewee import SQL, BigAutoField, Expression, IntegerField, JSONField, ModelSelect, ModelUpdate, TextField, fn
+from peewee import SQL, BigAutoField, Case, Expression, IntegerField, JSONField, ModelSelect, ModelUpdate, TextField, fn
 
 from . import clock
 from .base import Row
@@ -43,7 +46,10 @@ class OutboxRow(Row):
     lane = TextField()
     payload = JSONField(default=dict)
     state = TextField(default="pending")
-    attempts = IntegerField(default=0)
+    attempts = IntegerField(default=0)  # how often it was claimed
+    failures = IntegerField(default=0)
+    crashes = IntegerField(default=0)
+    held_for = TextField(null=True)  # why a pending row waits, where it was held
     available_at = TextField()
     lease_until = TextField(null=True)
     lease_token = TextField(null=True)
@@ -58,7 +64,11 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A row that is ours until the lease ends. attempts: how often it was claimed, this time included."""
+    """A row that is ours until the lease ends.
+
+    attempts: how often it was claimed, this time included. failures: how often it was given back for an error. crashes:
+    how many holders before this one, in a row, let their lease run out. held_for: what it waited for until now.
+    """
 
     id: int
     tenant_id: int
@@ -67,6 +77,9 @@ class Claim:
     payload: dict[str, Any]
     attempts: int
     token: str
+    failures: int = 0
+    crashes: int = 0
+    held_for: str | None = None
 
 
 def put(tenant: Tenant, kind: str, lane: str, payload: dict[str, Any], available_at: datetime | None = None) -> int:
@@ -113,6 +126,8 @@ def _take(now: datetime, lease_s: Callable[[str], float], lane: str | None) -> C
         OutboxRow.update(
             state="claimed",
             attempts=OutboxRow.attempts + 1,
+            crashes=Case(None, [(OutboxRow.state == "claimed", OutboxRow.crashes + 1)], 0),
+            held_for=None,
             lease_token=token,
             lease_until=clock.iso(now + timedelta(seconds=lease_s(row.kind))),
         )
@@ -121,7 +136,18 @@ def _take(now: datetime, lease_s: Callable[[str], float], lane: str | None) -> C
     )
     if not taken:
         return None
-    return Claim(row.id, row.tenant_id, row.kind, row.lane, row.payload, row.attempts + 1, token)
+    return Claim(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        kind=row.kind,
+        lane=row.lane,
+        payload=row.payload,
+        attempts=row.attempts + 1,
+        token=token,
+        failures=row.failures,
+        crashes=row.crashes + 1 if row.state == "claimed" else 0,
+        held_for=row.held_for,
+    )
 
 
 def _due(now: datetime, lane: str | None) -> ModelSelect[OutboxRow]:
@@ -161,15 +187,28 @@ def _finish(held: Claim, state: State, error: str | None) -> None:
 
 
 def retry(held: Claim, error: str, at: datetime) -> None:
-    """Give the row back, to be claimed again at `at`; its lane waits for it. Raises LeaseLost."""
-    _write(
-        held,
-        state="pending",
-        available_at=clock.iso(at),
-        error=error[:MAX_ERROR],
-        lease_token=None,
-        lease_until=None,
-    )
+    """Give the row back after a failure, to be claimed again at `at`; its lane waits for it. Raises LeaseLost."""
+    _give_back(held, at, failures=OutboxRow.failures + 1, error=error[:MAX_ERROR])
+
+
+def hold(held: Claim, at: datetime, reason: str) -> None:
+    """Give the row back because it is too early, which is no failure; its lane waits for it. Raises LeaseLost."""
+    _give_back(held, at, held_for=reason)
+
+
+def _give_back(held: Claim, at: datetime, **columns: Any) -> None:
+    _write(held, state="pending", available_at=clock.iso(at), lease_token=None, lease_until=None, **columns)
+
+
+def wake(reasons: Collection[str], *, lanes: Collection[str] | None = None, tenant: Tenant | None = None) -> int:
+    """Make rows due now that wait for one of these reasons, in these lanes or of this tenant; returns how many."""
+    waits = (OutboxRow.state == _PENDING) & OutboxRow.held_for.in_(list(reasons))
+    if lanes is not None:
+        waits &= OutboxRow.lane.in_(list(lanes))
+    if tenant is not None:
+        waits &= OutboxRow.tenant_id == tenant.id
+    moment = clock.stamp()
+    return int(OutboxRow.update(available_at=moment).where(waits & (OutboxRow.available_at > moment)).execute())
 
 
 def extend(held: Claim, now: datetime, lease_s: float) -> None:

@@ -24,6 +24,7 @@ from storage.outbox import Claim, LeaseLost
 
 SWEEP_S = 1.0
 HOUSEKEEPING_S = 600.0
+MAX_CRASHES = 20  # in a row: no accident then, the row itself kills whoever takes it
 DONE_KEPT_FOR = timedelta(days=7)
 _TURN_S = 1.0  # a lane with a long import lets others have the thread after this
 _PAUSE_S = 1.0  # after an error of the database or the queue
@@ -81,12 +82,12 @@ def work(held: Claim, draw: Callable[[], float] = random.random) -> None:
     job = registry.of_kind(held.kind) or Job(run=_unknown_kind)
     with connection():
         task = Task(accounts.tenant_by_id(held.tenant_id), held)
-    log = _log.bind(kind=held.kind, lane=held.lane, row=held.id, attempt=held.attempts)
+    log = _log.bind(kind=held.kind, lane=held.lane, row=held.id, attempt=held.attempts, failures=held.failures)
     try:
-        if held.attempts > job.max_attempts:
-            raise RuntimeError("The worker died on it too often")
+        if held.crashes >= MAX_CRASHES:
+            raise RuntimeError(f"{held.crashes} workers in a row died on it")
         job.run(task)
-        if not task.is_complete:
+        if not task.is_settled:
             raise RuntimeError("The job returned without completing its row")
     except LeaseLost:
         log.info("lease_lost")
@@ -98,8 +99,9 @@ def work(held: Claim, draw: Callable[[], float] = random.random) -> None:
 def _record(task: Task, job: Job, error: Exception, draw: Callable[[], float]) -> None:
     held, reason = task.claim, str(error) or type(error).__name__
     try:
-        if held.attempts < job.max_attempts:
-            delay_s = outbox.backoff_s(held.attempts, draw)
+        failures = held.failures + 1
+        if failures < job.max_attempts and held.crashes < MAX_CRASHES:
+            delay_s = outbox.backoff_s(failures, draw)
             if isinstance(error, Retry) and error.delay_s is not None:
                 delay_s = max(delay_s, error.delay_s)
             outbox.retry(held, reason, clock.now() + timedelta(seconds=delay_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -87,7 +88,7 @@ class TestCrash:
         taken = inbound.simulate(tenant, conversation.oid, "Hi")
         model.prepared = [Died()] * 20
 
-        for _ in range(registry.MAX_ATTEMPTS):
+        for _ in range(worker.MAX_CRASHES):
             with pytest.raises(Died):
                 worker.work_lane(conversation.oid)
             advance(turns.LEASE_S + 1)
@@ -95,6 +96,25 @@ class TestCrash:
 
         assert state(taken.turn_row) == "failed"
         assert rows.get(tenant, conversation.oid).status == "handed_off"
+
+    def test_workers_that_are_killed_do_not_count_as_failures_of_the_row(self, tenant, jobs, advance):
+        ends = [*[Died()] * (registry.MAX_ATTEMPTS + 2), ZeroDivisionError("by zero"), Died(), None]
+
+        @job("unlucky")
+        def unlucky(task: Task) -> None:
+            if (end := ends.pop(0)) is not None:
+                raise end
+            with transaction():
+                task.complete()
+
+        row_id = outbox.put(tenant, "unlucky", "a", {})
+        while ends:
+            with contextlib.suppress(Died):
+                worker.work_lane("a")
+            advance(LEASE_S + 1)
+
+        row = OutboxRow.get_by_id(row_id)
+        assert (row.state, row.failures) == ("done", 1)
 
     def test_job_that_raises_comes_back_later(self, tenant, jobs, advance):
         tries = []

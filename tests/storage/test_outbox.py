@@ -146,6 +146,57 @@ def test_extended_lease_outlives_its_first_end(put, later):
     assert claim(later) is None
 
 
+def test_held_row_waits_without_a_failure(put):
+    row_id = put()
+    until = clock.now() + timedelta(hours=1)
+
+    outbox.hold(claim(), until, "quiet_hours")
+
+    assert claim() is None
+    again = claim(at=until)
+    assert (again.id, again.failures, again.crashes, again.held_for) == (row_id, 0, 0, "quiet_hours")
+
+
+def test_reason_of_a_wait_is_gone_once_the_row_is_claimed(put, later):
+    put()
+    outbox.hold(claim(), clock.now(), "quiet_hours")
+    claim()
+
+    assert claim(at=later).held_for is None
+
+
+def test_failures_and_crashes_are_counted_apart(put, later):
+    put()
+    outbox.retry(claim(), "why", clock.now())
+    claim()
+
+    heir = claim(at=later)
+    assert (heir.attempts, heir.failures, heir.crashes) == (3, 1, 1)
+
+    outbox.hold(heir, clock.now(), "quiet_hours")
+    assert claim().crashes == 0
+
+
+def test_row_that_waits_for_what_has_come_is_woken(put):
+    far = clock.now() + timedelta(days=1)
+    for lane, reason in (("a", "quiet_hours"), ("b", "pace"), ("c", "quiet_hours")):
+        put(lane)
+        outbox.hold(claim(lane=lane), far, reason)
+
+    assert outbox.wake(["quiet_hours", "frequency_cap"], lanes=["a", "b"]) == 1
+
+    assert claim().lane == "a"
+    assert claim() is None
+
+
+def test_waits_of_other_tenants_are_left_alone(tenant, other_tenant, put):
+    put()
+    outbox.hold(claim(), clock.now() + timedelta(days=1), "misconfigured")
+
+    assert outbox.wake(["misconfigured"], tenant=other_tenant) == 0
+    assert outbox.wake(["misconfigured"], tenant=tenant) == 1
+
+
 def test_retried_row_comes_back_and_its_lane_waits(put):
     first, second = put(), put()
     back = clock.now() + timedelta(seconds=30)
