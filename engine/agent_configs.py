@@ -1,36 +1,26 @@
 """What an account may save as an agent, and the agents that newleaf makes by itself.
 
 Bodies are in the contract's shape and have passed its schema. An agent without name, system prompt or goal is a draft.
+Every save is a version, kept as it was. Conversations go on with the latest one; each message tells its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from engine.agents import get_template, list_templates
 from engine.agents import stages as graph
 from engine.agents.types import DEFAULT_HANDOFF_MESSAGE, DEFAULT_LANGUAGE
-from storage import agents, audit, conversations, leads
-from storage.agents import AgentConfig
+from storage import agent_versions, agents, audit, conversations, knowledge, leads
+from storage.agent_versions import AgentVersion
+from storage.agents import MEMBERS, AgentConfig
 from storage.database import transaction
 from storage.errors import Blocked, Conflict, NotFound, Problem
 from storage.tenancy import SYSTEM, Actor, Tenant
 
-COLUMNS = {
-    "name": "name",
-    "systemPrompt": "system_prompt",
-    "goal": "goal",
-    "status": "status",
-    "language": "language",
-    "instructions": "instructions",
-    "qualificationCriteria": "qualification_criteria",
-    "handoffMessage": "handoff_message",
-    "stages": "stages",
-    "guardrails": "guardrails",
-    "knowledgeBaseIds": "knowledge_base_ids",
-    "model": "model",
-}
+MOST_KNOWLEDGE_BASES = 50  # as the contract bounds the list
+MAX_NAME = 200
 _ESSENTIAL = ("name", "system_prompt", "goal")
 _DEFAULT_NAME = "New agent"
 _DEFAULTS: dict[str, Any] = {
@@ -55,14 +45,14 @@ _GUARDRAILS: dict[str, Any] = {
 def create(tenant: Tenant, body: Mapping[str, Any], *, actor: Actor) -> AgentConfig:
     """Store a new agent; what is missing gets its default. Raises Blocked (stages), NotFound (knowledge base)."""
     with transaction():
-        agent = agents.add(tenant, _values(body))
+        agent = agents.add(tenant, _values(tenant, body), actor=actor)
         audit.record(tenant, actor, "agent_config.created", agent.oid, {"name": agent.name})
         return agent
 
 
-def _values(body: Mapping[str, Any]) -> dict[str, Any]:
+def _values(tenant: Tenant, body: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a new agent."""
-    given = _columns(body)
+    given = _columns(tenant, body)
     is_complete = all(given.get(name) for name in _ESSENTIAL)
     return {
         **_DEFAULTS,
@@ -80,19 +70,100 @@ def update(tenant: Tenant, oid: str, body: Mapping[str, Any], *, actor: Actor) -
     """
     with transaction():
         agent = agents.lock(tenant, oid)
-        given = _columns(body)
+        given = _columns(tenant, body, agent)
         if "guardrails" in given:
             given["guardrails"] = {**agent.guardrails, **given["guardrails"]}
         if not given:  # only members that are taken and ignored
             return agent
-        after = {name: given.get(name, getattr(agent, name)) for name in (*_ESSENTIAL, "status")}
-        if after["status"] == "active" and not all(after[name] for name in _ESSENTIAL):
-            message = "An active agent needs a name, a system prompt and a goal. Give it all three, or make it a draft."
-            raise Conflict("agent_incomplete", message)
-        agents.save(agent, given)
-        metadata = {"version": agent.version, "changed": sorted(name for name in body if name in COLUMNS)}
+        _require_complete(agent, given)
+        agents.save(tenant, agent, given, actor=actor)
+        metadata = {"version": agent.version, "changed": sorted(name for name in body if name in MEMBERS)}
         audit.record(tenant, actor, "agent_config.updated", oid, metadata)
         return agent
+
+
+def _require_complete(agent: AgentConfig, given: Mapping[str, Any]) -> None:
+    after = {name: given.get(name, getattr(agent, name)) for name in (*_ESSENTIAL, "status")}
+    if after["status"] == "active" and not all(after[name] for name in _ESSENTIAL):
+        message = "An active agent needs a name, a system prompt and a goal. Give it all three, or make it a draft."
+        raise Conflict("agent_incomplete", message)
+
+
+def restore(tenant: Tenant, oid: str, number: int, *, actor: Actor) -> AgentConfig:
+    """Make the agent what it was in that version, as its next one; its status stays, and lost knowledge stays lost.
+
+    Raises NotFound (agent, version), Blocked (stages that may not be saved any more), Conflict as `update` does.
+    """
+    with transaction():
+        agent = agents.lock(tenant, oid)
+        then = agent_versions.get(tenant, agent.id, number).config
+        found = knowledge.among(tenant, then["knowledgeBaseIds"])
+        body = {**then, "knowledgeBaseIds": [base.oid for base in found]}
+        del body["status"]
+        given = _columns(tenant, body)
+        _require_complete(agent, given)
+        agents.save(tenant, agent, given, actor=actor, restored_from=number)
+        audit.record(tenant, actor, "agent_config.restored", oid, {"version": agent.version, "from": number})
+        return agent
+
+
+def duplicate(tenant: Tenant, oid: str, *, actor: Actor) -> AgentConfig:
+    """A new agent that is what this one is now, as a draft under a name of its own. Raises NotFound."""
+    with transaction():
+        source = agents.get(tenant, oid)
+        values = {column: getattr(source, column) for column in MEMBERS.values()}
+        ending = " (copy)"
+        values |= {"name": source.name[: MAX_NAME - len(ending)] + ending, "status": "draft"}
+        agent = agents.add(tenant, values, actor=actor)
+        audit.record(tenant, actor, "agent_config.created", agent.oid, {"name": agent.name, "duplicateOf": oid})
+        return agent
+
+
+def attach(tenant: Tenant, oid: str, knowledge_base_oid: str, *, actor: Actor) -> AgentConfig:
+    """The agent with this knowledge base among its own; one that has it stays as it is.
+
+    Raises NotFound (agent, knowledge base), Conflict where it has as many as it may.
+    """
+    with transaction():
+        agent = agents.lock(tenant, oid)
+        knowledge.get(tenant, knowledge_base_oid)
+        present = list(agent.knowledge_base_ids)
+        if knowledge_base_oid in present:
+            return agent
+        if len(present) >= MOST_KNOWLEDGE_BASES:
+            message = f"An agent has at most {MOST_KNOWLEDGE_BASES} knowledge bases. Detach one first."
+            raise Conflict("too_many_knowledge_bases", message)
+        return _with_knowledge(tenant, agent, [*present, knowledge_base_oid], actor)
+
+
+def detach(tenant: Tenant, oid: str, knowledge_base_oid: str, *, actor: Actor) -> AgentConfig:
+    """The agent without this knowledge base; one that has it not stays as it is. Raises NotFound as `attach` does."""
+    with transaction():
+        agent = agents.lock(tenant, oid)
+        present = list(agent.knowledge_base_ids)
+        if knowledge_base_oid not in present:  # one that is attached may be gone itself
+            knowledge.get(tenant, knowledge_base_oid)
+            return agent
+        return _with_knowledge(tenant, agent, [base for base in present if base != knowledge_base_oid], actor)
+
+
+def _with_knowledge(tenant: Tenant, agent: AgentConfig, oids: list[str], actor: Actor) -> AgentConfig:
+    agents.save(tenant, agent, {"knowledge_base_ids": oids}, actor=actor)
+    metadata = {"version": agent.version, "changed": ["knowledgeBaseIds"]}
+    audit.record(tenant, actor, "agent_config.updated", agent.oid, metadata)
+    return agent
+
+
+def version(tenant: Tenant, oid: str, number: int) -> AgentVersion:
+    """The agent as it was saved then. Raises NotFound (agent, version)."""
+    return agent_versions.get(tenant, agents.get(tenant, oid).id, number)
+
+
+def versions(
+    tenant: Tenant, oid: str, *, limit: int, skip: int = 0, cursor: str | None = None
+) -> tuple[list[AgentVersion], int, str | None]:
+    """A page of the agent's versions: (versions, how many there are, cursor of the next page). Raises NotFound."""
+    return agent_versions.page(tenant, agents.get(tenant, oid).id, limit=limit, skip=skip, cursor=cursor)
 
 
 def delete(tenant: Tenant, oid: str, *, actor: Actor) -> None:
@@ -128,22 +199,36 @@ def templates() -> list[dict[str, str]]:
     ]
 
 
-def from_template(template_id: str) -> dict[str, Any]:
+def from_template(tenant: Tenant, template_id: str) -> dict[str, Any]:
     """The columns of an agent made from a template, not stored. Raises NotFound."""
     body = get_template(template_id)
     if body is None:
         raise NotFound("template_not_found", "Template not found")
-    return _values(body)
+    return _values(tenant, body)
 
 
-def _columns(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that a body names, stages in script order and complete. Raises Blocked, NotFound."""
-    given = {column: body[member] for member, column in COLUMNS.items() if member in body}
+def _columns(tenant: Tenant, body: Mapping[str, Any], agent: AgentConfig | None = None) -> dict[str, Any]:
+    """The columns that a body names, stages in script order and complete. Raises Blocked, NotFound.
+
+    What `agent` has already may be sent back, also a knowledge base that is gone.
+    """
+    given = {column: body[member] for member, column in MEMBERS.items() if member in body}
     if given.get("knowledge_base_ids"):
-        raise NotFound("knowledge_base_not_found", "Knowledge base not found")
+        _require_knowledge(tenant, given["knowledge_base_ids"], agent.knowledge_base_ids if agent else ())
     if "stages" in given:
         given["stages"] = _script(given["stages"])
     return given
+
+
+def _require_knowledge(tenant: Tenant, oids: Sequence[str], present: Collection[str]) -> None:
+    known = {base.oid for base in knowledge.among(tenant, oids)} | set(present)
+    problems = [
+        Problem(f"/knowledgeBaseIds/{place}", "Knowledge base not found")
+        for place, oid in enumerate(oids)
+        if oid not in known
+    ]
+    if problems:
+        raise NotFound("knowledge_base_not_found", "Knowledge base not found", problems=problems)
 
 
 def _script(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from engine import agent_configs
-from engine.agent_configs import COLUMNS
 from storage import agents, clock
 from storage.agents import AgentConfig
 from storage.ids import new_id
@@ -59,14 +58,14 @@ def list_agent_templates(user: Caller) -> Page:  # noqa: ARG001 (every account h
 
 def apply_agent_template(user: Caller, body: dict[str, Any]) -> dict[str, Any]:
     """An agent made from a template, not stored. Raises NotFound."""
-    values = agent_configs.from_template(body["templateId"])
+    values = agent_configs.from_template(user.tenant, body["templateId"])
     moment = clock.stamp()
     return _body(user.tenant, AgentConfig(oid=new_id(), created_at=moment, updated_at=moment, **values))
 
 
 def _body(tenant: Tenant, agent: AgentConfig) -> dict[str, Any]:
     """An AgentConfig of the contract; one without knowledge bases looks the same populated."""
-    members = {member: getattr(agent, column) for member, column in COLUMNS.items()}
+    members = agents.config_of(agent)
     if members["model"] is None:
         del members["model"]
     return {

@@ -6,13 +6,29 @@ from typing import Any
 
 from peewee import IntegerField, JSONField, TextField
 
-from . import clock
+from . import agent_versions, clock
 from .base import TenantModel
 from .database import is_sqlite
 from .errors import NotFound
 from .ids import new_id
 from .paging import paginate
-from .tenancy import Tenant
+from .tenancy import SYSTEM, Actor, Tenant
+
+# The contract's members of an agent and the columns that hold them: what an account writes, and what a version keeps.
+MEMBERS = {
+    "name": "name",
+    "systemPrompt": "system_prompt",
+    "goal": "goal",
+    "status": "status",
+    "language": "language",
+    "instructions": "instructions",
+    "qualificationCriteria": "qualification_criteria",
+    "handoffMessage": "handoff_message",
+    "stages": "stages",
+    "guardrails": "guardrails",
+    "knowledgeBaseIds": "knowledge_base_ids",
+    "model": "model",
+}
 
 
 class AgentConfig(TenantModel):
@@ -72,17 +88,36 @@ def page(
     return rows, query.count(), following
 
 
-def add(tenant: Tenant, values: dict[str, Any]) -> AgentConfig:
-    """Store a new agent with these columns."""
+def config_of(agent: AgentConfig) -> dict[str, Any]:
+    """What the agent is, in the contract's members."""
+    return {member: getattr(agent, column) for member, column in MEMBERS.items()}
+
+
+def add(tenant: Tenant, values: dict[str, Any], *, actor: Actor = SYSTEM) -> AgentConfig:
+    """Store a new agent with these columns, as its first version."""
     moment = clock.stamp()
-    return AgentConfig.add(tenant, oid=new_id(), created_at=moment, updated_at=moment, **values)
+    agent = AgentConfig.add(tenant, oid=new_id(), created_at=moment, updated_at=moment, **values)
+    agent_versions.add(tenant, agent.id, agent.version, config_of(agent), changed=[], actor=actor)
+    return agent
 
 
-def save(agent: AgentConfig, values: dict[str, Any]) -> None:
-    """Store these columns of the agent as its next version."""
+def save(
+    tenant: Tenant, agent: AgentConfig, values: dict[str, Any], *, actor: Actor, restored_from: int | None = None
+) -> None:
+    """Store these columns of a held agent as its next version. restored_from: the version that they come from."""
     agent.store(**values, version=agent.version + 1, updated_at=clock.stamp())
+    changed = sorted(member for member, column in MEMBERS.items() if column in values)
+    agent_versions.add(
+        tenant,
+        agent.id,
+        agent.version,
+        config_of(agent),
+        changed=changed,
+        actor=actor,
+        restored_from=restored_from,
+    )
 
 
 def delete(tenant: Tenant, agent: AgentConfig) -> None:
-    """Remove the agent for good."""
+    """Remove the agent for good, with all its versions."""
     AgentConfig.remove(tenant).where(AgentConfig.id == agent.id).execute()

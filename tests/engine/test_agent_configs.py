@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine import agent_configs, conversations
-from storage import agents
+from storage import agent_versions, agents, knowledge
+from storage.agent_versions import AgentVersion
 from storage.errors import Blocked, Conflict, NotFound
 from storage.tenancy import Actor
 
@@ -85,9 +86,13 @@ def test_stages_that_make_no_graph_are_refused_with_every_place(create):
     assert {problem.path for problem in refusal.value.problems} == {"/stages/0/nextStageIds/0", "/stages/1/id"}
 
 
-def test_unknown_knowledge_base_is_not_found(create):
-    with pytest.raises(NotFound):
-        create(**ESSENTIALS, knowledgeBaseIds=["665f1c2e9b1d4a0012ab34b0"])
+def test_stages_that_go_round_for_ever_are_refused(create):
+    stages = [{"id": "a", "name": "A", "nextStageIds": ["b"]}, {"id": "b", "name": "B", "nextStageIds": ["a"]}]
+
+    with pytest.raises(Blocked) as refusal:
+        create(**ESSENTIALS, stages=stages)
+
+    assert [problem.path for problem in refusal.value.problems] == ["/stages/0", "/stages/1"]
 
 
 def test_update_changes_what_it_names_and_counts_the_version(create, update):
@@ -146,6 +151,124 @@ def test_agents_of_another_tenant_are_not_found(live_tenant, create, tenant):
             forbidden()
 
 
+class TestKnowledge:
+    @pytest.fixture
+    def base(self, tenant):
+        return knowledge.add(tenant, name="Prices").oid
+
+    def test_unknown_and_foreign_knowledge_bases_are_not_found(self, create, base, live_tenant):
+        foreign = knowledge.add(live_tenant, name="Live prices").oid
+
+        with pytest.raises(NotFound) as refusal:
+            create(**ESSENTIALS, knowledgeBaseIds=[base, foreign, "665f1c2e9b1d4a0012ab34b0"])
+
+        assert [problem.path for problem in refusal.value.problems] == ["/knowledgeBaseIds/1", "/knowledgeBaseIds/2"]
+
+    def test_attached_and_detached_once_each(self, tenant, create, base):
+        agent = create(**ESSENTIALS)
+
+        attached = [agent_configs.attach(tenant, agent.oid, base, actor=ACTOR) for _ in range(2)]
+        detached = [agent_configs.detach(tenant, agent.oid, base, actor=ACTOR) for _ in range(2)]
+
+        assert [(each.knowledge_base_ids, each.version) for each in attached] == [([base], 2)] * 2
+        assert [(each.knowledge_base_ids, each.version) for each in detached] == [([], 3)] * 2
+
+    def test_unknown_one_is_neither_attached_nor_detached(self, tenant, create, base, live_tenant):
+        agent = create(**ESSENTIALS)
+        foreign = knowledge.add(live_tenant, name="Live prices").oid
+
+        for change in (agent_configs.attach, agent_configs.detach):
+            with pytest.raises(NotFound):
+                change(tenant, agent.oid, foreign, actor=ACTOR)
+
+    def test_one_that_is_gone_can_be_sent_back_and_detached(self, tenant, create, update, base):
+        agent = create(**ESSENTIALS, knowledgeBaseIds=[base])
+        agent.store(knowledge_base_ids=[base, "0f" * 12])
+
+        assert update(agent, knowledgeBaseIds=[base, "0f" * 12]).knowledge_base_ids == [base, "0f" * 12]
+        assert agent_configs.detach(tenant, agent.oid, "0f" * 12, actor=ACTOR).knowledge_base_ids == [base]
+
+    def test_there_is_a_limit(self, tenant, create, base):
+        agent = create(**ESSENTIALS)
+        agent.store(knowledge_base_ids=[f"{number:024x}" for number in range(50)])
+
+        with pytest.raises(Conflict):
+            agent_configs.attach(tenant, agent.oid, base, actor=ACTOR)
+
+
+class TestVersions:
+    def test_every_save_is_kept_as_it_was(self, tenant, create, update):
+        agent = create(**ESSENTIALS)
+        update(agent, goal="Book a call.", language="Spanish")
+        update(agent, status="inactive")
+
+        found, total, _ = agent_configs.versions(tenant, agent.oid, limit=10)
+
+        assert total == 3
+        assert [(each.number, each.changed) for each in found] == [(3, ["status"]), (2, ["goal", "language"]), (1, [])]
+        assert [each.config["goal"] for each in found] == ["Book a call.", "Book a call.", "Qualify."]
+        assert {each.created_by_id for each in found} == {ACTOR.id}
+
+    def test_restored_version_is_a_new_one_with_the_present_status(self, tenant, create, update):
+        agent = create(**ESSENTIALS)
+        update(agent, goal="Book a call.", stages=[{"name": "Only"}], status="inactive")
+
+        restored = agent_configs.restore(tenant, agent.oid, 1, actor=ACTOR)
+
+        assert (restored.version, restored.goal, restored.stages, restored.status) == (3, "Qualify.", [], "inactive")
+        assert agent_configs.version(tenant, agent.oid, 3).restored_from == 1
+
+    def test_knowledge_that_is_gone_is_not_restored(self, tenant, create, update):
+        kept, lost = knowledge.add(tenant, name="Kept"), knowledge.add(tenant, name="Lost")
+        agent = create(**ESSENTIALS, knowledgeBaseIds=[kept.oid, lost.oid])
+        update(agent, knowledgeBaseIds=[])
+        knowledge.delete(tenant, lost)
+
+        assert agent_configs.restore(tenant, agent.oid, 1, actor=ACTOR).knowledge_base_ids == [kept.oid]
+
+    def test_stages_of_a_time_with_other_rules_are_refused(self, tenant, create):
+        agent = create(**ESSENTIALS)
+        loop = [{"id": "a", "name": "A", "nextStageIds": ["b"]}, {"id": "b", "name": "B", "nextStageIds": ["a"]}]
+        old = agent_versions.get(tenant, agent.id, 1)
+        old.store(config={**old.config, "stages": loop})
+
+        with pytest.raises(Blocked):
+            agent_configs.restore(tenant, agent.oid, 1, actor=ACTOR)
+
+    def test_active_agent_does_not_become_what_it_was_as_a_draft(self, tenant, create, update):
+        agent = create(name="Mia")
+        update(agent, status="active", systemPrompt="You are Mia.", goal="Qualify.")
+
+        with pytest.raises(Conflict):
+            agent_configs.restore(tenant, agent.oid, 1, actor=ACTOR)
+
+    def test_unknown_version_and_foreign_agent_are_not_found(self, tenant, live_tenant, create):
+        agent = create(**ESSENTIALS)
+
+        for owner, number in ((tenant, 2), (live_tenant, 1)):
+            with pytest.raises(NotFound):
+                agent_configs.version(owner, agent.oid, number)
+            with pytest.raises(NotFound):
+                agent_configs.restore(owner, agent.oid, number, actor=ACTOR)
+
+    def test_versions_go_with_their_agent(self, tenant, create):
+        agent = create(**ESSENTIALS)
+
+        agent_configs.delete(tenant, agent.oid, actor=ACTOR)
+
+        assert AgentVersion.of(tenant).count() == 0
+
+
+def test_duplicate_is_a_draft_with_a_name_of_its_own(tenant, create):
+    agent = create(**{**ESSENTIALS, "name": "M" * 200}, stages=[{"name": "Only"}], language="Spanish")
+
+    copy = agent_configs.duplicate(tenant, agent.oid, actor=ACTOR)
+
+    assert (copy.name, copy.status, copy.version) == ("M" * 193 + " (copy)", "draft", 1)
+    assert (copy.stages, copy.language) == (agent.stages, "Spanish")
+    assert agent_configs.version(tenant, copy.oid, 1).config["status"] == "draft"
+
+
 class TestSingle:
     def test_newest_active_agent_is_the_one(self, tenant, create):
         wanted = create(**ESSENTIALS)
@@ -160,10 +283,10 @@ class TestSingle:
 
 
 class TestTemplates:
-    def test_every_template_makes_an_active_agent(self, create):
+    def test_every_template_makes_an_active_agent(self, tenant):
         for template in agent_configs.templates():
-            assert agent_configs.from_template(template["id"])["status"] == "active"
+            assert agent_configs.from_template(tenant, template["id"])["status"] == "active"
 
-    def test_unknown_template_is_not_found(self):
+    def test_unknown_template_is_not_found(self, tenant):
         with pytest.raises(NotFound):
-            agent_configs.from_template("no-such")
+            agent_configs.from_template(tenant, "no-such")
