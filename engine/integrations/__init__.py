@@ -41,6 +41,11 @@ def allows_unsigned() -> bool:
     return _shared.allows_unsigned
 
 
+def server_app_secret() -> str | None:
+    """The secret of the Meta app that the whole server uses, None where it has none."""
+    return _shared.app_secret
+
+
 def credentials(tenant: Tenant, channel: str) -> Credentials | None:
     """The tenant's integration of this channel with its secrets in the clear; None where there is none.
 

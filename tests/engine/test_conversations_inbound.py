@@ -9,15 +9,27 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from engine import compliance, conversations, inbound
+from engine.channels import Event, Said, Sender
+from engine.inbound.accepting import lane_of
 from engine.jobs import worker
 from storage import conversations as rows
 from storage import database, leads
 from storage.errors import Blocked, Conflict, NewleafError, NotFound
 from storage.inbox import InboundEvent
+from storage.outbox import OutboxRow
 from storage.tenancy import Actor
 
 ACTOR = Actor("api_key", "key-1", "tests")
 THREADS = 8
+
+
+def receive(tenant, channel, event_id, lead, text):
+    """What a webhook does with a message of this lead, and the worker after it; where the lead's words stand now."""
+    said = Said(Sender((lead.phone,), lead.phone, lead.email), text, provider_id=event_id)
+    inbound.accept(tenant, channel, [Event(event_id, lead.phone, said)])
+    row = OutboxRow.select().where(OutboxRow.lane == lane_of(tenant, channel, lead.phone)).order_by(OutboxRow.id.desc())
+    worker.settle(lane_of(tenant, channel, lead.phone), row.first().id, within_s=60)
+    return rows.latest_of(tenant, lead.number, channel)
 
 
 def together(work, arguments):
@@ -32,11 +44,10 @@ def together(work, arguments):
 def test_event_taken_in_twice_changes_nothing(tenant, make_lead, make_conversation, said):
     lead = make_lead()
     conversation = make_conversation(lead)
-    inbound.receive(tenant, "whatsapp", "wamid.1", lead.number, "Hi")
+    receive(tenant, "whatsapp", "wamid.1", lead, "Hi")
 
-    again = inbound.receive(tenant, "whatsapp", "wamid.1", lead.number, "Hi")
+    receive(tenant, "whatsapp", "wamid.1", lead, "Hi")
 
-    assert again is None
     assert said(conversation.oid, "lead") == ["Hi"]
 
 
@@ -44,21 +55,19 @@ def test_event_sent_many_times_at_once_is_taken_in_once(tenant, make_lead, make_
     lead = make_lead()
     conversation = make_conversation(lead)
 
-    taken = together(
-        lambda _: inbound.receive(tenant, "whatsapp", "wamid.1", lead.number, "Hi") is not None, range(THREADS * 2)
-    )
+    together(lambda _: receive(tenant, "whatsapp", "wamid.1", lead, "Hi"), range(THREADS * 2))
 
-    assert taken.count(True) == 1
     assert said(conversation.oid, "lead") == ["Hi"]
 
 
-def test_event_ids_are_the_tenants_and_the_channels_own(tenant, make_lead, make_conversation):
+def test_event_ids_are_the_tenants_and_the_channels_own(tenant, make_lead, make_conversation, said):
     lead = make_lead(email="ada@example.com")
-    make_conversation(lead)
-    make_conversation(lead, "email")
+    chat, mail = make_conversation(lead), make_conversation(lead, "email")
 
-    assert inbound.receive(tenant, "whatsapp", "1", lead.number, "Hi") is not None
-    assert inbound.receive(tenant, "email", "1", lead.number, "Hi") is not None
+    receive(tenant, "whatsapp", "1", lead, "Hi")
+    receive(tenant, "email", "1", lead, "Hi")
+
+    assert [said(each.oid, "lead") for each in (chat, mail)] == [["Hi"], ["Hi"]]
 
 
 def test_twenty_replies_from_eight_threads_get_twenty_answers_in_order(
@@ -68,8 +77,8 @@ def test_twenty_replies_from_eight_threads_get_twenty_answers_in_order(
     conversation = make_conversation(lead)
 
     def write(number):
-        taken = inbound.receive(tenant, "whatsapp", f"wamid.{number}", lead.number, f"message {number}")
-        assert worker.settle(conversation.oid, taken.turn_row, within_s=60)
+        receive(tenant, "whatsapp", f"wamid.{number}", lead, f"message {number}")
+        worker.work_lane(conversation.oid)
 
     together(write, range(20))
 
@@ -85,8 +94,8 @@ def test_replies_to_many_conversations_at_once_stay_apart(tenant, make_lead, mak
 
     def write(number):
         lead, conversation = open_[number % 4]
-        taken = inbound.receive(tenant, "whatsapp", f"wamid.{number}", lead.number, f"message {number}")
-        worker.settle(conversation.oid, taken.turn_row, within_s=60)
+        receive(tenant, "whatsapp", f"wamid.{number}", lead, f"message {number}")
+        worker.work_lane(conversation.oid)
 
     together(write, range(16))
 
@@ -100,10 +109,10 @@ def test_lead_without_a_conversation_gets_one(tenant, make_agent, make_lead, mod
     make_agent()
     lead = make_lead()
 
-    taken = inbound.receive(tenant, "whatsapp", "wamid.1", lead.number, "Hi")
-    worker.work_lane(taken.conversation.oid)
+    conversation = receive(tenant, "whatsapp", "wamid.1", lead, "Hi")
+    worker.work_lane(conversation.oid)
 
-    assert said(taken.conversation.oid) == ["Hi", "re: Hi"]
+    assert said(conversation.oid) == ["Hi", "re: Hi"]
 
 
 def test_lead_whose_conversation_ended_gets_a_new_one(tenant, make_lead, make_conversation):
@@ -111,9 +120,9 @@ def test_lead_whose_conversation_ended_gets_a_new_one(tenant, make_lead, make_co
     ended = make_conversation(lead)
     conversations.change_status(tenant, ended.oid, "completed", actor=ACTOR)
 
-    taken = inbound.receive(tenant, "whatsapp", "wamid.1", lead.number, "Hi again")
+    conversation = receive(tenant, "whatsapp", "wamid.1", lead, "Hi again")
 
-    assert taken.conversation.oid != ended.oid
+    assert conversation.oid != ended.oid
 
 
 def test_handed_off_conversation_takes_the_message_without_an_answer(tenant, make_lead, make_conversation, said):
@@ -121,23 +130,34 @@ def test_handed_off_conversation_takes_the_message_without_an_answer(tenant, mak
     conversation = make_conversation(lead)
     conversations.change_status(tenant, conversation.oid, "handed_off", actor=ACTOR)
 
-    taken = inbound.receive(tenant, "whatsapp", "wamid.1", lead.number, "Hi")
+    receive(tenant, "whatsapp", "wamid.1", lead, "Hi")
 
-    assert (taken.conversation.oid, taken.turn_row) == (conversation.oid, None)
+    assert said(conversation.oid, "lead") == ["Hi"]
+    assert worker.work_lane(conversation.oid) == 0
 
 
-def test_without_an_active_agent_the_event_is_kept(tenant, make_lead):
+def test_without_an_active_agent_the_event_is_kept_with_the_reason(tenant, make_lead):
     lead = make_lead()
 
-    assert inbound.receive(tenant, "whatsapp", "wamid.1", lead.number, "Hi") is None
-    assert [event.payload["text"] for event in InboundEvent.of(tenant)] == ["Hi"]
+    assert receive(tenant, "whatsapp", "wamid.1", lead, "Hi") is None
+
+    [event] = InboundEvent.of(tenant)
+    assert (event.payload["what"]["text"], event.state, event.reason) == ("Hi", "ignored", "no_active_agent")
 
 
-def test_unknown_lead_is_not_found_and_the_event_may_come_again(tenant, make_lead):
-    with pytest.raises(NotFound):
-        inbound.receive(tenant, "whatsapp", "wamid.1", 999, "Hi")
+def test_deleted_lead_who_writes_is_a_lead_again_and_keeps_the_silence_it_asked_for(
+    tenant, actor, make_lead, make_conversation
+):
+    lead = make_lead()
+    make_conversation(lead)
+    receive(tenant, "whatsapp", "wamid.1", lead, "STOP")
+    leads.delete(tenant, lead.number, actor)
 
-    assert not list(InboundEvent.of(tenant))
+    receive(tenant, "whatsapp", "wamid.2", lead, "Hi")
+
+    again = leads.find_by_phone(tenant, lead.phone)
+    assert again.number != lead.number
+    assert again.opted_out == ["whatsapp", "telegram", "email", "sms"]
 
 
 class TestSimulate:
@@ -167,8 +187,8 @@ class TestOptOut:
         lead = make_lead(email="ada@example.com")
         chat, mail = make_conversation(lead), make_conversation(lead, "email")
 
-        inbound.receive(tenant, "whatsapp", "1", lead.number, "STOP")
-        inbound.receive(tenant, "whatsapp", "2", lead.number, "stop")
+        receive(tenant, "whatsapp", "1", lead, "STOP")
+        receive(tenant, "whatsapp", "2", lead, "stop")
         worker.work_lane(chat.oid)
 
         assert said(chat.oid)[1:] == ["STOP", compliance.CONFIRMATION, "stop"]
@@ -179,7 +199,7 @@ class TestOptOut:
     def test_nobody_can_write_to_them_any_more(self, tenant, make_lead, make_conversation):
         lead = make_lead(email="ada@example.com")
         make_conversation(lead)
-        inbound.receive(tenant, "whatsapp", "1", lead.number, "STOP")
+        receive(tenant, "whatsapp", "1", lead, "STOP")
 
         with pytest.raises(Blocked) as refusal:
             conversations.start(tenant, lead.number, "email", actor=ACTOR)
@@ -189,9 +209,9 @@ class TestOptOut:
     def test_turn_under_way_says_nothing(self, tenant, make_lead, make_conversation, model, said):
         lead = make_lead()
         conversation = make_conversation(lead)
-        model.before = lambda context: inbound.receive(tenant, "whatsapp", "2", lead.number, "STOP")
+        model.before = lambda context: receive(tenant, "whatsapp", "2", lead, "STOP")
 
-        inbound.receive(tenant, "whatsapp", "1", lead.number, "Who is this?")
+        receive(tenant, "whatsapp", "1", lead, "Who is this?")
         worker.work_lane(conversation.oid)
 
         assert said(conversation.oid)[1:] == ["Who is this?", "STOP", compliance.CONFIRMATION]
@@ -199,23 +219,24 @@ class TestOptOut:
     def test_what_they_write_later_is_kept_without_an_answer(self, tenant, make_lead, make_conversation, said):
         lead = make_lead()
         conversation = make_conversation(lead)
-        inbound.receive(tenant, "whatsapp", "1", lead.number, "STOP")
+        receive(tenant, "whatsapp", "1", lead, "STOP")
 
-        taken = inbound.receive(tenant, "whatsapp", "2", lead.number, "By the way")
+        receive(tenant, "whatsapp", "2", lead, "By the way")
 
-        assert (taken.conversation.oid, taken.turn_row) == (conversation.oid, None)
+        assert said(conversation.oid, "lead") == ["STOP", "By the way"]
+        assert worker.work_lane(conversation.oid) == 0
 
     def test_start_brings_them_back(self, tenant, make_lead, make_conversation, model, said):
         lead = make_lead()
         ended = make_conversation(lead)
-        inbound.receive(tenant, "whatsapp", "1", lead.number, "STOP")
+        receive(tenant, "whatsapp", "1", lead, "STOP")
 
-        taken = inbound.receive(tenant, "whatsapp", "2", lead.number, "START")
-        worker.work_lane(taken.conversation.oid)
+        conversation = receive(tenant, "whatsapp", "2", lead, "START")
+        worker.work_lane(conversation.oid)
 
         assert leads.get(tenant, lead.number).opted_out == []
-        assert taken.conversation.oid != ended.oid
-        assert said(taken.conversation.oid) == ["START", "re: START"]
+        assert conversation.oid != ended.oid
+        assert said(conversation.oid) == ["START", "re: START"]
 
 
 def test_everything_at_once_neither_deadlocks_nor_loses_count(tenant, make_lead, make_conversation, model, said):
@@ -237,7 +258,7 @@ def test_everything_at_once_neither_deadlocks_nor_loses_count(tenant, make_lead,
                 case "work":
                     worker.work_lane(oid)
                 case text:
-                    inbound.receive(tenant, "whatsapp", f"wamid.{number}", lead.number, text)
+                    receive(tenant, "whatsapp", f"wamid.{number}", lead, text)
 
     together(act, plan)
 

@@ -31,6 +31,7 @@ from storage.accounts import Member
 from storage.conversations import Conversation
 from storage.idempotency import Stored
 from storage.imports import Order, Outcome, RefusedRow
+from storage.inbox import NewEvent
 from storage.leads import Lead, NewLead
 from storage.tenancy import SYSTEM, Environment, Tenant
 
@@ -222,7 +223,7 @@ def _add_conversations(tenant: Tenant, word: str, people: list[Lead], agent: str
 
 def _add_traces(tenant: Tenant, word: str) -> None:
     """What no operation shows yet: an inbound event, an outbox row that is done, an answer kept for a repetition."""
-    inbox.store(tenant, "whatsapp", f"{word}-event", {"text": f"{word} words"})
+    inbox.store(tenant, "whatsapp", [NewEvent(f"{word}-event", f"{word}-contact", {"text": f"{word} words"})])
     row = outbox.put(tenant, "deliver", f"{word}-lane", {"message": f"{word} words"})
     outbox.OutboxRow.get_by_id(row).store(state="failed", error=f"{word} error", finished_at=_MOMENT)
     kept = Stored(200, {"Content-Type": "application/json"}, f"{word} answer".encode())
