@@ -24,7 +24,14 @@ MAX_ATTEMPTS = 8  # that raise an error; a worker that is killed says nothing ab
 LEASE_S = 60.0
 
 # Where kinds are declared: a worker process imports these, whatever else it has loaded.
-MODULES = ("engine.turns", "engine.delivery", "engine.inbound.processing", "engine.inactivity", "engine.lead_import")
+MODULES = (
+    "engine.turns",
+    "engine.delivery",
+    "engine.inbound.processing",
+    "engine.inactivity",
+    "engine.lead_import",
+    "engine.knowledge.index",
+)
 
 
 class Retry(Exception):
