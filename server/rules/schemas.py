@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,8 @@ from jsonschema import Draft4Validator, FormatChecker
 
 from server.contract import Json, dereference
 from server.rules.view import Contract, name_of
+
+_WITH_NUL = ("\0", "a\0a", "1\0001", f"{'a' * 20}\0")
 
 # Components that may be open objects, and why.
 OPEN_OBJECTS = {
@@ -55,6 +58,8 @@ def bounds(contract: Contract) -> Iterator[str]:
                 yield f"{schema.where}: {key} is missing"
         if schema.node.get("type") == "string" and not {"pattern", "format"} & {*schema.node}:
             yield f"{schema.where}: pattern or format is missing"
+        if "pattern" in schema.node and any(re.search(schema.node["pattern"], text) for text in _WITH_NUL):
+            yield f"{schema.where}: the pattern takes NUL, which no database stores"
 
 
 def properties(contract: Contract) -> Iterator[str]:

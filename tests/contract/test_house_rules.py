@@ -197,6 +197,10 @@ def unbound_nested_string(document):
     del schema(document, "LeadReference")["anyOf"][1]["maxLength"]
 
 
+def take_nul(document):
+    schema(document, "ConversationId")["pattern"] = "^[^,]+$"
+
+
 def describe_no_property(document):
     del schema(document, "ApiKey")["properties"]["name"]["description"]
 
@@ -370,6 +374,7 @@ def put_templated_path_first(document):
         pytest.param(unbound_parameter, "maximum is missing", id="a parameter without maximum"),
         pytest.param(unbound_nested_string, "maxLength is missing", id="an endless string in a choice"),
         pytest.param(unbound("ConversationId", "pattern"), "pattern or format is missing", id="a string of any form"),
+        pytest.param(take_nul, "the pattern takes NUL", id="a string with NUL"),
         pytest.param(describe_no_property, "ApiKey.name: a description", id="a property without description"),
         pytest.param(show_no_property, "ApiKey.name: an example", id="a property without example"),
         pytest.param(show_no_item, "ApiKey.scopes: an example", id="items without example"),
