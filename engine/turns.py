@@ -1,14 +1,16 @@
-"""An agent takes its turn: read the facts, ask the model, then store everything that follows in one transaction.
+"""An agent takes its turn: read the facts, look things up, ask the model, store all that follows in one transaction.
 
 The model is asked outside any transaction and may take its time. What changed meanwhile is looked at again before
 anything is said: a conversation that ended, a person who took over, a lead who opted out all make the agent silent.
+Tokens are counted all the same, or a budget would not hold.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from engine import agent_knowledge, budgets, compliance, learning
 from engine.agents import (
     HistoryMessage,
     LeadFacts,
@@ -17,21 +19,23 @@ from engine.agents import (
     ModelUnavailable,
     Turn,
     TurnContext,
+    Usage,
     take_turn,
 )
 from engine.agents.types import LeadStatus, Role
-from engine.conversations import hand_off, mark_contacted, move, require_permission, say, spec_of
+from engine.compliance import Held, Refused
+from engine.conversations import hand_off, judge, mark_contacted, move, say, spec_of
 from engine.jobs.registry import Retry, Task, job
-from storage import agents, audit, clock, conversations, leads
-from storage.conversations import Conversation
+from engine.learning import UNNAMED
+from storage import agents, clock, conversations, deliveries, leads, usage
+from storage.conversations import Conversation, Message
 from storage.database import connection, transaction
-from storage.errors import Blocked, NotFound
+from storage.errors import NotFound
 from storage.leads import Lead
-from storage.tenancy import SYSTEM, Environment, Tenant
+from storage.tenancy import Environment, Tenant
 
 LEASE_S = 180.0  # a model may be asked three times, half a minute each
 HISTORY = 200  # latest messages that a turn may know; a model is shown fewer
-UNNAMED = "Unknown"  # what a lead without a name is called
 
 # Nothing of the test environment leaves the machine, unless the deployment says so.
 _models: dict[Environment, ModelConfig] = {"live": ModelConfig(), "test": ModelConfig(is_fixed=True)}
@@ -39,16 +43,25 @@ _models: dict[Environment, ModelConfig] = {"live": ModelConfig(), "test": ModelC
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a turn is taken on. seen: how many messages there were."""
+    """What a turn is taken on. seen: how many messages there were; version: of the agent, at which it spoke."""
 
     context: TurnContext
     seen: int
+    agent_oid: str
+    version: int
+    knowledge_base_oids: tuple[str, ...]
+    exhausted_budget: str | None
 
 
 def configure(*, live: ModelConfig, test: ModelConfig | None = None) -> None:
     """Choose the model of each environment; without `test` that one keeps the scripted model, whatever agents wish."""
     _models["live"] = live
     _models["test"] = test or ModelConfig(is_fixed=True)
+
+
+def model_of(tenant: Tenant) -> ModelConfig:
+    """The model that speaks for the tenant's agents where they do not choose one."""
+    return _models[tenant.environment]
 
 
 def give_up(task: Task, reason: str) -> None:
@@ -64,18 +77,46 @@ def take(task: Task) -> None:
     if facts is None:
         task.complete()
         return
+    if facts.exhausted_budget:
+        _end(task, f"The account's budget of this month is used up ({facts.exhausted_budget}).", None)
+        return
+    facts = _informed(task.tenant, facts)
     try:
-        turn = take_turn(facts.context, _models[task.tenant.environment])
+        turn = take_turn(facts.context, model_of(task.tenant))
     except ModelUnavailable as error:
+        with transaction():
+            count(task.tenant, error.usage)
         raise Retry(error.message, error.retry_after_s) from error
     except ModelError as error:  # asking again will not help
-        with transaction():
-            task.complete()
-            _give_to_person(task.tenant, task.payload["conversation"], error.message)
+        _end(task, error.message, error.usage)
         return
     with transaction():
         task.complete()
         _store(task.tenant, task.payload, facts, turn)
+        count(task.tenant, turn.usage, turns=1)
+
+
+def _end(task: Task, reason: str, spent: Usage | None) -> None:
+    """Finish a turn in which a person takes over instead."""
+    with transaction():
+        task.complete()
+        _give_to_person(task.tenant, task.payload["conversation"], reason)
+        count(task.tenant, spent)
+
+
+def count(tenant: Tenant, spent: Usage | None, turns: int = 0) -> None:
+    """Count turns and what was spent on them to the month, late in the caller's transaction."""
+    spent = spent or Usage()
+    if not turns and not spent.input_tokens and not spent.output_tokens:
+        return
+    usage.add(
+        tenant,
+        clock.now(),
+        turns=turns,
+        input_tokens=spent.input_tokens,
+        output_tokens=spent.output_tokens,
+        cost_micros=spent.cost_micros or 0,
+    )
 
 
 def _read(tenant: Tenant, payload: dict[str, Any]) -> Facts | None:
@@ -85,9 +126,10 @@ def _read(tenant: Tenant, payload: dict[str, Any]) -> Facts | None:
         return None
     try:
         lead = leads.get(tenant, conversation.lead_number)
-        spec = spec_of(agents.get(tenant, conversation.agent_config_id))
+        agent = agents.get(tenant, conversation.agent_config_id)
     except NotFound:
         return None
+    spec = spec_of(agent)
     stages = spec.stages[conversation.stage_index :][:1] or spec.stages[-1:]  # the script may have got shorter
     context = TurnContext(
         agent=spec,
@@ -99,7 +141,18 @@ def _read(tenant: Tenant, payload: dict[str, Any]) -> Facts | None:
         messages_in_stage=sum(conversations.count_in_stage(tenant, conversation, stage.id) for stage in stages),
         message_total=conversation.message_count,
     )
-    return Facts(context, conversation.message_count)
+    exhausted = budgets.exhausted(tenant, context.now)
+    seen = conversation.message_count
+    return Facts(context, seen, agent.oid, agent.version, tuple(agent.knowledge_base_ids), exhausted)
+
+
+def _informed(tenant: Tenant, facts: Facts) -> Facts:
+    """The same facts with what the agent's knowledge bases say to the lead's latest message, if it has any."""
+    said = facts.context.last_lead_message
+    if not facts.knowledge_base_oids or not said.strip():
+        return facts
+    passages = agent_knowledge.look_up(tenant, facts.knowledge_base_oids, said)
+    return replace(facts, context=replace(facts.context, passages=passages, searched=True))
 
 
 def _lead_facts(lead: Lead) -> LeadFacts:
@@ -128,47 +181,58 @@ def _history(tenant: Tenant, conversation: Conversation, seq: int | None) -> tup
 
 
 def _store(tenant: Tenant, payload: dict[str, Any], facts: Facts, turn: Turn) -> None:
-    """Everything that follows from a turn, if the agent may still speak."""
+    """Everything that follows from a turn, if the agent may still speak. What may not go yet is queued and waits."""
+    template = payload.get("template")
     try:
         conversation = conversations.get(tenant, payload["conversation"])
         lead = conversations.lock_lead(tenant, conversation.lead_number)
         conversation = conversations.lock(tenant, conversation.oid)
-        require_permission(tenant, lead, conversation.channel)
-    except (NotFound, Blocked):
+    except NotFound:
         return
     if conversation.status != "active" or conversations.said_by_human_since(tenant, conversation, facts.seen):
         return
-    say(
-        tenant,
-        conversation,
-        "agent",
-        turn.reply,
-        template=payload.get("template"),
-        agent_config_id=conversation.agent_config_id,
-        stage_id=turn.stage.id if turn.stage else None,
+    decision = compliance.permission(tenant, lead, conversation.channel, kind="template" if template else "text")
+    if isinstance(decision, Refused):
+        return
+    message = _say(tenant, conversation, facts, turn, template)
+    if isinstance(decision, Held):
+        deliveries.note_wait(tenant, message, decision.rule, decision.message, decision.until)
+    conversations.set_stage(
+        tenant, conversation, turn.stage.index if turn.stage else 0, turn.stage.name if turn.stage else None
     )
-    conversation.store(
-        stage_index=turn.stage.index if turn.stage else 0,
-        stage_name=turn.stage.name if turn.stage else None,
-        summary=turn.summary or conversation.summary,
-    )
-    _judge(tenant, lead, conversation, turn)
+    conversation.store(summary=turn.summary or conversation.summary)
+    learning.learn(tenant, lead, turn)
+    mark_contacted(lead)
+    if turn.qualification is not None:
+        judge(tenant, lead, conversation, turn.qualification.model_dump())
     if turn.conversation_status == "handed_off":
         hand_off(tenant, conversation, turn.handoff_reason or "The agent asked for a person.")
     elif turn.conversation_status == "completed":
         move(tenant, conversation, "completed")
 
 
-def _judge(tenant: Tenant, lead: Lead, conversation: Conversation, turn: Turn) -> None:
-    """The verdict of a turn on lead and conversation. Without one, a new lead counts as contacted and others stay."""
-    mark_contacted(lead)
-    if turn.qualification is None:
-        return
-    conversation.store(qualification_result=turn.qualification.model_dump())
-    status = "qualified" if turn.qualification.qualified else "disqualified"
-    if lead.status != status:
-        lead.store(status=status)
-        audit.record(tenant, SYSTEM, f"lead.{status}", lead.number, {"conversationId": conversation.oid})
+def _say(tenant: Tenant, conversation: Conversation, facts: Facts, turn: Turn, template: str | None) -> Message:
+    """The agent's message, with all that a person needs to see how it came about."""
+    spent: dict[str, Any] = {}
+    if turn.usage.model:  # else no model was asked
+        spent = {
+            "model": turn.usage.model,
+            "input_tokens": turn.usage.input_tokens,
+            "output_tokens": turn.usage.output_tokens,
+            "cost_micros": turn.usage.cost_micros,
+        }
+    return say(
+        tenant,
+        conversation,
+        "agent",
+        turn.reply,
+        template=template,
+        agent_config_id=facts.agent_oid,
+        agent_version=facts.version,
+        stage_id=turn.stage.id if turn.stage else None,
+        citations=agent_knowledge.citations(facts.context.passages, turn.passages_used),
+        **spent,
+    )
 
 
 def _give_to_person(tenant: Tenant, conversation_oid: str, reason: str) -> None:

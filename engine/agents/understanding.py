@@ -11,6 +11,7 @@ from engine.agents.types import AgentSpec, Stage, TurnContext
 
 MAX_NAME = 40  # a first name used in a salutation
 MAX_FACT = 200
+OF_ONE_MATTER = {"meeting_time", "reference", "feedback"}  # what an earlier conversation left behind says nothing now
 
 HUMAN = re.compile(
     r"\b(?:talk|speak|chat|connect me|transfer me|put me through)\s(?:to|with)\s(?:(?:an?|the|your|some)\s)?(?:\w+\s)?"
@@ -122,7 +123,8 @@ class Talk:
 def understand(context: TurnContext) -> Talk:
     """Reads the whole conversation, each lead message in the light of the question before it."""
     lead = context.lead
-    facts = {key: value[:MAX_FACT] for key, value in lead.custom_fields.items() if key in BY_KEY and value}
+    lasting = BY_KEY.keys() - OF_ONE_MATTER
+    facts = {key: value[:MAX_FACT] for key, value in lead.custom_fields.items() if key in lasting and value}
     facts |= {"email": lead.email[:MAX_FACT]} if lead.email else {}
     facts |= {"name": lead.name[:MAX_FACT]} if lead.name and lead.name != "Unknown" else {}
     relevant = _relevant(context.agent)
