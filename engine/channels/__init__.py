@@ -59,7 +59,7 @@ class Credentials:
 class Template:
     """A message template of the provider: its name, its language and the values of its places.
 
-    places: their names in the same order, where the provider's template has named ones.
+    places: their names in the same order, as the provider's template has them: `1`, `2` … or words.
     """
 
     name: str

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from engine.channels import DeliveryStatus, Event, Ignored, Preference, Request, Said, Sender, Status
 from engine.channels.members import digest, e164, identifier, mapping, our_id, text
 from engine.channels.sms.errors import meaning_of
-from engine.channels.sms.signing import fields_of
+from engine.channels.sms.signing import fields_of, query_of
 from engine.channels.wording import UNSUPPORTED, labelled, located
 
 MESSAGE_PARAMETER = "message"  # of a status callback's address: our id of the message
@@ -28,9 +27,8 @@ _MAX_MEDIA = 10
 
 def payload_of(request: Request) -> dict[str, str]:
     """The form of a request for `read`, with what we wrote into the address of the callback: our id of the message."""
-    query = parse_qs(urlsplit(request.url).query)
-    known = {name: query[name][-1] for name in (MESSAGE_PARAMETER,) if name in query}
-    return {**dict(fields_of(request.body)), **known}
+    fields, query = dict(fields_of(request.body)), query_of(request.url)
+    return {**fields, MESSAGE_PARAMETER: query[MESSAGE_PARAMETER]} if MESSAGE_PARAMETER in query else fields
 
 
 def read(payload: Any) -> list[Event]:

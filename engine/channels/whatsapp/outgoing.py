@@ -79,6 +79,6 @@ def _template(template: Template) -> Mapping[str, Any]:
 def _parameters(template: Template) -> list[dict[str, str]]:
     """The values; Meta refuses line breaks in them, and wants names where the template has named places."""
     values = [{"type": "text", "text": " ".join(value.split())} for value in template.parameters]
-    if len(template.places) == len(values):
+    if len(template.places) == len(values) and not all(map(str.isdecimal, template.places)):
         values = [{**value, "parameter_name": place} for value, place in zip(values, template.places, strict=True)]
     return values

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +12,6 @@ from engine.channels.whatsapp.graph import Graph
 PAGE_SIZE = 100
 MAX_PAGES = 100  # an account may have 6,000 templates
 _FIELDS = ("id", "name", "language", "status", "category", "parameter_format", "components")
-_PLACE = re.compile(r"\{\{\s*([a-z0-9_]+)\s*\}\}")
 
 
 def list_templates(credentials: Credentials, endpoints: Endpoints) -> list[dict[str, Any]]:
@@ -27,17 +24,10 @@ def list_templates(credentials: Credentials, endpoints: Endpoints) -> list[dict[
     templates: list[dict[str, Any]] = []
     for _ in range(MAX_PAGES):
         page = graph.get(path, query)
-        templates += [{name: item[name] for name in _FIELDS if name in item} for item in items(page, "data")]
+        named = [item for item in items(page, "data") if text(item, "name") and text(item, "language")]
+        templates += [{name: item[name] for name in _FIELDS if name in item} for item in named]
         after = text(page, "paging", "cursors", "after")
         if not after or not text(page, "paging", "next") or after == query.get("after"):
             break
         query["after"] = after  # never the address in `next`: it holds the token
     return templates
-
-
-def places_of(template: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of a listed template's places in their order, () where they are numbered."""
-    if text(template, "parameter_format").upper() != "NAMED":
-        return ()
-    bodies = [text(part, "text") for part in items(template, "components") if text(part, "type").upper() == "BODY"]
-    return tuple(dict.fromkeys(place for body in bodies for place in _PLACE.findall(body)))
