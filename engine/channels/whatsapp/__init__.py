@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
 
 from engine.channels import Credentials, Request
 from engine.channels.whatsapp.graph import WhatsApp, connect
 from engine.channels.whatsapp.reading import read
 from engine.channels.whatsapp.templates import list_templates
 
-__all__ = ["WhatsApp", "challenge", "connect", "is_authentic", "list_templates", "read", "signature"]
+__all__ = ["WhatsApp", "connect", "is_authentic", "list_templates", "read", "signature"]
 
 
 def signature(app_secret: str, body: bytes) -> str:
@@ -29,11 +28,3 @@ def is_authentic(request: Request, credentials: Credentials) -> bool:
     given = request.headers.get("x-hub-signature-256", "")
     expected = signature(app_secret, request.body)
     return bool(app_secret) and hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
-
-
-def challenge(query: Mapping[str, str], verify_tokens: Iterable[str]) -> str | None:
-    """What to answer when Meta asks whether a webhook is ours; None if it knows none of our verify tokens."""
-    given = query.get("hub.verify_token", "").encode("utf-8", "replace")
-    is_known = any(bool(token) and hmac.compare_digest(token.encode(), given) for token in verify_tokens)
-    is_asked = query.get("hub.mode") == "subscribe"
-    return query.get("hub.challenge", "") if is_asked and is_known else None

@@ -312,23 +312,3 @@ class TestSignature:
         headers = {name.lower(): value for name, value in webhook.headers.items()}
 
         assert whatsapp.is_authentic(Request(webhook.body, headers), SERVER.credentials())
-
-
-class TestChallenge:
-    def test_a_subscription_with_a_token_of_ours_gets_its_challenge_back(self) -> None:
-        query = {"hub.mode": "subscribe", "hub.verify_token": "ours", "hub.challenge": "1158201444"}
-
-        assert whatsapp.challenge(query, ["other", "ours"]) == "1158201444"
-
-    @pytest.mark.parametrize(
-        "query",
-        [
-            {"hub.mode": "subscribe", "hub.verify_token": "theirs", "hub.challenge": "1"},
-            {"hub.mode": "subscribe", "hub.verify_token": "", "hub.challenge": "1"},
-            {"hub.mode": "unsubscribe", "hub.verify_token": "ours", "hub.challenge": "1"},
-            {},
-        ],
-        ids=["another token", "no token", "another mode", "nothing"],
-    )
-    def test_nothing_else_does(self, query: dict[str, str]) -> None:
-        assert whatsapp.challenge(query, ["ours", ""]) is None
