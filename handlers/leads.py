@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine import phones
+from engine import phones, waits
 from storage import lead_filters, lead_lists, lead_rows, lead_search, leads
 from storage.errors import Invalid, Problem
 from storage.lead_lists import LeadFilter
@@ -76,7 +76,10 @@ def get_lead(user: Caller, id_: int) -> Body:
 def update_lead(user: Caller, id_: int, body: dict[str, Any]) -> Body:
     """The lead as it is now. Raises NotFound: lead or agent; Conflict: phone or external id is another's."""
     changes: LeadChanges = _read(body, user)
-    return lead_rows.of_lead(user.tenant, leads.update(user.tenant, id_, changes, user.actor))
+    lead = leads.update(user.tenant, id_, changes, user.actor)
+    if {"phone", "timezone"} & changes.keys():
+        waits.reconsider(user.tenant, id_)  # what waits for the lead may be allowed where they live
+    return lead_rows.of_lead(user.tenant, lead)
 
 
 def delete_lead(user: Caller, id_: int) -> Body:

@@ -3,13 +3,25 @@
 After an opt-out a person gets one confirmation and then silence on every channel, until they ask to hear from us again.
 """
 
-from engine.compliance.decision import Allowed, Decision, Facts, FrequencyCap, Held, Kind, Refused, decide
-from engine.compliance.facts import facts_of, permission, preflight
+from engine.compliance.decision import (
+    LEAD_GONE,
+    Allowed,
+    Decision,
+    Facts,
+    FrequencyCap,
+    Held,
+    Kind,
+    Refused,
+    decide,
+)
+from engine.compliance.disclosure import disclose
+from engine.compliance.facts import facts_of, permission
 from engine.compliance.hours import QuietHours
 from engine.compliance.words import CONFIRMATION, forbids, wish
 
 __all__ = [
     "CONFIRMATION",
+    "LEAD_GONE",
     "Allowed",
     "Decision",
     "Facts",
@@ -19,9 +31,9 @@ __all__ = [
     "QuietHours",
     "Refused",
     "decide",
+    "disclose",
     "facts_of",
     "forbids",
     "permission",
-    "preflight",
     "wish",
 ]

@@ -81,6 +81,8 @@ class Refused:
 
 Decision = Allowed | Held | Refused
 
+LEAD_GONE = Refused("lead_deleted", "The lead was deleted")
+
 
 def decide(facts: Facts, now: datetime) -> Decision:
     """Whether the message may go now. Refusals come before waits, and of several waits the longest counts."""

@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from engine import channels
-from engine.compliance.decision import Decision, Facts, FrequencyCap, Kind, Refused, decide
+from engine import budgets, channels
+from engine.compliance.decision import Decision, Facts, FrequencyCap, Kind, decide
 from engine.compliance.hours import QuietHours
-from storage import accounts, clock, conversations, deliveries, identities, leads
+from storage import accounts, clock, deliveries, identities
 from storage.conversations import Message
-from storage.errors import NotFound
 from storage.leads import Lead
 from storage.tenancy import Environment, Tenant
-
-LEAD_GONE = Refused("lead_deleted", "The lead was deleted")
 
 
 def facts_of(
@@ -53,6 +50,7 @@ def facts_of(
         sent_at=_sent_at(tenant, lead, cap, message, now),
         quiet_hours=quiet_hours(tenant.environment, settings),
         frequency_cap=cap,
+        exhausted_budget=budgets.exhausted(tenant, now, [budgets.MESSAGES]),
     )
 
 
@@ -91,13 +89,3 @@ def permission(tenant: Tenant, lead: Lead, channel: str, *, kind: Kind = "text")
     """Whether a new message may go to this lead on this channel now."""
     now = clock.now()
     return decide(facts_of(tenant, lead, channel, kind=kind, now=now), now)
-
-
-def preflight(tenant: Tenant, conversation_oid: str, *, kind: Kind = "text") -> Decision:
-    """Whether a message may go in this conversation now; nothing is sent or changed. Raises NotFound."""
-    conversation = conversations.get(tenant, conversation_oid)
-    try:
-        lead = leads.get(tenant, conversation.lead_number)
-    except NotFound:
-        return LEAD_GONE
-    return permission(tenant, lead, conversation.channel, kind=kind)

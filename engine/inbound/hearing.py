@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine import compliance
+from engine import compliance, waits
 from engine.channels import Said
 from engine.conversations import Changed, choose_agent, open_with, put_turn
 from engine.inbound import people, silence
@@ -38,14 +38,11 @@ def hear(tenant: Tenant, channel: str, said: Said, at: datetime | None) -> Heard
     wish = compliance.wish(said.text)
     answered = _answered(tenant, channel, said)
     number = people.find(tenant, channel, said.sender)
-    if number is None and answered is not None and channel == "email":
-        # A mail may be forwarded, and answered by somebody else: their words belong there, but they are not the lead,
-        # and only the lead breaks the lead's silence.
-        lead = conversations.lock_lead(tenant, answered.lead_number)
-        wish = None if wish == "start" else wish
-    else:
-        number = number or (answered.lead_number if answered is not None else None)
-        lead = people.held(tenant, channel, said.sender, number)
+    if number is None and answered is not None and channel != "email":
+        # A chat's provider says what was answered, so only who got that can have written this. What an email says of
+        # itself can be made up, so there it binds only the lead whose conversation it is.
+        number = answered.lead_number
+    lead = people.held(tenant, channel, said.sender, number)
     conversation = _conversation_for(tenant, lead, channel, answered, wish)
     if conversation is not None:
         return Heard(take_in(tenant, lead, conversation, said, wish=wish, at=at))
@@ -56,16 +53,22 @@ def hear(tenant: Tenant, channel: str, said: Said, at: datetime | None) -> Heard
 
 
 def _answered(tenant: Tenant, channel: str, said: Said) -> Conversation | None:
-    """The conversation of the message that this one answers, by what the provider says; its lead is not deleted."""
-    message = conversations.by_provider_id(tenant, channel, said.reply_to) if said.reply_to else None
-    if message is None:
-        return None
-    conversation = conversations.by_row(tenant, message.conversation_id)
+    """The conversation that the message names, or whose message it answers; its lead is not deleted."""
     try:
-        leads.get(tenant, conversation.lead_number)
+        conversation = _named(tenant, channel, said)
+        if conversation is not None:
+            leads.get(tenant, conversation.lead_number)
+        return conversation
     except NotFound:
         return None
-    return conversation
+
+
+def _named(tenant: Tenant, channel: str, said: Said) -> Conversation | None:
+    if said.conversation_id:
+        conversation = conversations.get(tenant, said.conversation_id)
+        return conversation if conversation.channel == channel else None
+    message = conversations.by_provider_id(tenant, channel, said.reply_to) if said.reply_to else None
+    return None if message is None else conversations.by_row(tenant, message.conversation_id)
 
 
 def _conversation_for(
@@ -110,6 +113,7 @@ def take_in(
         silence.opt_out(tenant, lead, conversation)
     elif wish == "start":
         silence.opt_in(tenant, lead)
+    waits.reconsider(tenant, lead.number)  # what was held may go as a reply now, and before the agent's answer
     usage.add(tenant, clock.now(), messages_received=1)
     if conversation.status != "active" or conversation.channel in lead.opted_out:
         return Changed(conversation)

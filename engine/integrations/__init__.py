@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from engine import vault
+from engine import vault, waits
 from engine.channels import Credentials, Health
 from storage import accounts, audit, integrations
 from storage.database import connection, transaction
@@ -115,6 +115,8 @@ def keep_health(tenant: Tenant, integration: Integration, health: Health) -> Non
     if integration.health != state:
         metadata = {"channel": integration.channel, "detail": health.detail}
         audit.record(tenant, SYSTEM, f"integration.{state}", integration.oid, metadata)
+        if health.is_healthy:
+            waits.resume(tenant, integration.channel)
     integrations.note_health(
         tenant, integration, state, health.detail[:500], health.facts, _proven(tenant, integration, health)
     )

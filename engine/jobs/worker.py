@@ -18,7 +18,7 @@ import structlog
 
 from engine.jobs import doorbell, registry
 from engine.jobs.registry import Job, Retry, Task
-from storage import accounts, clock, idempotency, imports, outbox
+from storage import accounts, clock, deliveries, idempotency, imports, outbox
 from storage.database import connection, transaction
 from storage.outbox import Claim, LeaseLost
 
@@ -26,6 +26,7 @@ SWEEP_S = 1.0
 HOUSEKEEPING_S = 600.0
 MAX_CRASHES = 20  # in a row: no accident then, the row itself kills whoever takes it
 DONE_KEPT_FOR = timedelta(days=7)
+PACES_KEPT_FOR = timedelta(days=1)
 _TURN_S = 1.0  # a lane with a long import lets others have the thread after this
 _PAUSE_S = 1.0  # after an error of the database or the queue
 _LONGEST_WAIT_S = 0.5  # of an idle thread, so that it notices a stop
@@ -198,3 +199,4 @@ class Worker:
             outbox.purge(clock.now() - DONE_KEPT_FOR)
             idempotency.purge()
             imports.purge()
+            deliveries.purge_paces(clock.now() - PACES_KEPT_FOR)

@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from engine import channels, inbound, turns
-from engine.channels import Undeliverable
+from engine import inbound, turns
 from engine.jobs import doorbell, registry, worker
 from engine.jobs.registry import LEASE_S, Task, job
 from engine.jobs.worker import Worker
@@ -150,53 +149,6 @@ class TestCrash:
 
         assert state(row_id) == "pending"
         assert "telepathy" in OutboxRow.get_by_id(row_id).error
-
-
-class TestDelivery:
-    @pytest.fixture
-    def carrier(self, monkeypatch):
-        """A channel that does what the test says."""
-
-        class Carrier:
-            outcome = "sent"
-            sent: list = []  # noqa: RUF012
-
-            def send(self, message):
-                self.sent.append(message.text)
-                if isinstance(self.outcome, Exception):
-                    raise self.outcome
-                return self.outcome
-
-        carrier = Carrier()
-        carrier.sent = []
-        monkeypatch.setattr(channels, "of", lambda tenant, channel: carrier)
-        return carrier
-
-    def deliver(self, tenant, conversation):
-        worker.work_lane(f"{conversation.oid}/out")
-        return rows.messages(tenant, conversation)[0].delivery_status
-
-    def test_message_the_provider_took_is_sent(self, tenant, make_conversation, carrier):
-        assert self.deliver(tenant, make_conversation()) == "sent"
-
-    def test_message_the_provider_refuses_is_failed(self, tenant, make_conversation, carrier):
-        carrier.outcome = Undeliverable("unknown number")
-
-        assert self.deliver(tenant, make_conversation()) == "failed"
-
-    def test_provider_that_is_away_is_tried_again_until_the_message_counts_as_failed(
-        self, tenant, make_conversation, carrier, advance
-    ):
-        carrier.outcome = ConnectionError("away")
-        conversation = make_conversation()
-
-        first = self.deliver(tenant, conversation)
-        for _ in range(registry.MAX_ATTEMPTS):
-            advance(outbox.LONGEST_DELAY_S + 1)
-            last = self.deliver(tenant, conversation)
-
-        assert (first, last) == ("queued", "failed")
-        assert len(carrier.sent) == registry.MAX_ATTEMPTS
 
 
 class TestWorkers:
