@@ -11,10 +11,10 @@ import hmac
 
 from engine.channels import Credentials, Request
 from engine.channels.whatsapp.graph import WhatsApp, connect
-from engine.channels.whatsapp.reading import read
+from engine.channels.whatsapp.reading import addresses, read
 from engine.channels.whatsapp.templates import list_templates
 
-__all__ = ["WhatsApp", "connect", "is_authentic", "list_templates", "read", "signature"]
+__all__ = ["WhatsApp", "addresses", "connect", "is_authentic", "list_templates", "read", "signature"]
 
 
 def signature(app_secret: str, body: bytes) -> str:

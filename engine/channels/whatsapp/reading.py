@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from engine import phones
 from engine.channels import DeliveryStatus, Event, Ignored, Preference, Renamed, Said, Sender, Status
-from engine.channels.members import digest, e164, identifier, items, mapping, moment, our_id, text
+from engine.channels.members import digest, identifier, items, mapping, moment, our_id, text
 from engine.channels.payloads import whole
 from engine.channels.whatsapp.errors import meaning_of
 from engine.channels.whatsapp.spoken import words_of
@@ -27,11 +27,11 @@ _NEW_NAME = ("user_changed_number", "customer_changed_number", "user_changed_use
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """One change of one account: its field and value, and whose it is."""
+    """One change of one account: its value, and whose it is. people: its contacts by number and by user id."""
 
-    field: str
     value: Mapping[str, Any]
     address: str
+    people: Mapping[str, Mapping[str, Any]]
 
     def event(self, event_id: str, contact: str, what: Any, item: Mapping[str, Any]) -> Event:
         at: datetime | None = moment(item.get("timestamp"))
@@ -40,22 +40,29 @@ class _Change:
 
 def read(payload: Any) -> list[Event]:
     """Every message, status and change of preference or name in a webhook's parsed body, in its order."""
-    return [
-        event
-        for entry in items(payload, "entry")
-        for change in items(entry, "changes")
-        for event in _read(entry, change)
-    ]
+    return [event for address, change in _changes(payload) for event in _read(address, change)]
 
 
-def _read(entry: Mapping[str, Any], raw: Mapping[str, Any]) -> list[Event]:
+def addresses(payload: Any) -> list[str]:
+    """Whom a body is for, each once: what must be known before it is verified costs no reading of it."""
+    return list(dict.fromkeys(address for address, _ in _changes(payload)))
+
+
+def _changes(payload: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for entry in items(payload, "entry"):
+        for change in items(entry, "changes"):
+            yield identifier(change, "value", "metadata", "phone_number_id") or identifier(entry, "id"), change
+
+
+def _read(address: str, raw: Mapping[str, Any]) -> list[Event]:
     value = mapping(raw, "value")
-    number_id = identifier(value, "metadata", "phone_number_id")
-    change = _Change(text(raw, "field"), value, number_id or identifier(entry, "id"))
-    reader = _FIELDS.get(change.field)
-    if reader is not None:
-        return reader(change)
-    return [change.event("", "", Ignored("field_not_ours"), value)]
+    people: dict[str, Mapping[str, Any]] = {}
+    for contact in items(value, "contacts"):
+        for name in filter(None, (identifier(contact, "wa_id"), identifier(contact, "user_id"))):
+            people.setdefault(name, contact)
+    change = _Change(value, address, people)
+    reader = _FIELDS.get(text(raw, "field"))
+    return reader(change) if reader is not None else [change.event("", "", Ignored("field_not_ours"), value)]
 
 
 def _messages(change: _Change) -> list[Event]:
@@ -170,16 +177,9 @@ def _user_ids(change: _Change) -> list[Event]:
 
 def _sender(change: _Change, number: str, user_id: str) -> Sender:
     """Who wrote, completed from the change's contacts: a person may have a number, a user id or both."""
-    contacts = items(change.value, "contacts")
-    matching = [
-        contact
-        for contact in contacts
-        if (number and identifier(contact, "wa_id") == number)
-        or (user_id and identifier(contact, "user_id") == user_id)
-    ]
-    if not number and not user_id and len(contacts) == 1:
-        matching = contacts
-    known = matching[0] if matching else {}
+    known = change.people.get(number) or change.people.get(user_id) or {}
+    if not number and not user_id and len(items(change.value, "contacts")) == 1:
+        known = items(change.value, "contacts")[0]
     number = (number or identifier(known, "wa_id")).lstrip("+")
     identities = tuple(filter(None, (user_id or identifier(known, "user_id"), number)))
     return Sender(identities, phone=_phone(number), name=text(known, "profile", "name").strip())
@@ -199,14 +199,15 @@ def _phone(number: str) -> str:
         forms.append("52" + number[3:])
     if number.startswith("55") and len(number) == 12:
         forms.append(f"{number[:4]}9{number[4:]}")
-    return next((e164(f"+{form}") for form in forms if _is_valid(form)), e164(f"+{number}"))
+    known = [phone for phone in map(_normalized, forms) if phone is not None]
+    return next((phone.e164 for phone in known if phone.valid), known[0].e164 if known else "")
 
 
-def _is_valid(number: str) -> bool:
+def _normalized(number: str) -> phones.Phone | None:
     try:
-        return phones.normalize(f"+{number}").valid
+        return phones.normalize(f"+{number}")
     except phones.PhoneError:
-        return False
+        return None
 
 
 _FIELDS: dict[str, Callable[[_Change], list[Event]]] = {

@@ -151,6 +151,13 @@ class TestMessages:
     def test_a_message_of_nobody_is_ignored(self) -> None:
         assert only(meta.change({"messages": [{"id": "wamid.1", "type": "text"}]})).what == Ignored("sender_unknown")
 
+    def test_whom_a_body_is_for_is_known_without_reading_it(self) -> None:
+        told = SERVER.message({"type": "text", "text": {"body": "Hi!"}}, ADA)
+        payload = body(told, told, {"field": "account_update", "value": None})
+
+        assert whatsapp.addresses(payload) == [meta.NUMBER_ID, meta.WABA_ID]
+        assert {event.address for event in whatsapp.read(payload)} == set(whatsapp.addresses(payload))
+
     def test_one_body_may_tell_of_several_accounts_messages_and_statuses(self) -> None:
         first = body(SERVER.message({"type": "text", "text": {"body": "1"}}, ADA), SERVER.status_change(SENT, "read"))
         second = body(SERVER.message({"type": "text", "text": {"body": "2"}}, ADA), waba_id="2")
@@ -275,6 +282,7 @@ class TestOddPayloads:
     def test_nothing_that_json_can_say_raises_or_yields_what_cannot_be_stored(self, payload: Any) -> None:
         for event in whatsapp.read(payload):
             assert event.id
+            assert event.address in whatsapp.addresses(payload)
             f"{event.id}{event.contact}{event.address}{event.what}".encode()
 
     def test_a_body_too_deep_to_be_written_is_read(self) -> None:
