@@ -72,6 +72,9 @@ def _advance(talk: Talk) -> dict[str, Any]:
     ahead = stages_ahead(talk.context.agent, stage)
     move: dict[str, Any] = {"next_stage_id": ahead[0].id if ahead else None, "used_passages": used}
     open_stage = next((other for other in ahead if talk.wanted(other) or not stage_topics(other)), None)
+    if open_stage is None and talk.undecided:
+        outcome = f"Undecided on {_listed([topic.label for topic in talk.undecided])}."
+        return _say(talk, *lead_in, _closing(talk), outcome=outcome, end=True, **move)
     if open_stage is None:
         return _verdict(talk, True, _grounds(talk), *lead_in, _closing(talk), **move)
     return _say(talk, *lead_in, _question(talk, open_stage), **move)

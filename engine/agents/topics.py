@@ -84,7 +84,8 @@ class Topic:
             match = self.loose.search(text)
         if match:
             return _tidy(next((group for group in match.groups() if group), match.group()))
-        return _tidy(text) if asked and self.is_open and is_statement(text) else None
+        is_answer = is_statement(text) and not (_UNDECIDED.search(text) and len(text.split()) < _SHRUG)
+        return _tidy(text) if asked and self.is_open and is_answer else None
 
 
 def _topic(
@@ -222,6 +223,7 @@ _FILLERS = frozenset(
         "no",
         "nope",
         "not",
+        "hm",
         "hmm",
         "maybe",
         "later",
@@ -233,6 +235,7 @@ _FILLERS = frozenset(
 _UNDECIDED = re.compile(
     r"\b(?:not sure|unsure|don't know|no idea|depends|flexible|undecided|not decided|haven't decided)\b", re.I
 )
+_SHRUG = 8  # words: whoever says more than "I don't know" may be saying something
 UNDECIDED = "undecided"
 _INDISPENSABLE = frozenset({"email", "name", "reference", "meeting_time"})  # nobody can act on these undecided
 

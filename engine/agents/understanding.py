@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from engine.agents.stages import position, ways_out
-from engine.agents.topics import BY_KEY, TOPICS, Topic, amount, is_statement, minimum, read_facts, topics_in
+from engine.agents.topics import BY_KEY, TOPICS, UNDECIDED, Topic, amount, is_statement, minimum, read_facts, topics_in
 from engine.agents.types import AgentSpec, Stage, TurnContext
 
 MAX_NAME = 40  # a first name used in a salutation
@@ -108,6 +108,15 @@ class Talk:
             if bound is not None and told is not None and told < bound:
                 return f"{BY_KEY[key].label.capitalize()} {self.facts[key]} is below the minimum of {bound:,.0f}."
         return None
+
+    @property
+    def undecided(self) -> list[Topic]:
+        """What the qualification criteria hang on and the lead left open: no ground for a verdict."""
+        return [
+            topic
+            for topic in topics_in(self.context.agent.qualification_criteria)
+            if self.facts.get(topic.key) == UNDECIDED
+        ]
 
     def wanted(self, stage: Stage) -> list[Topic]:
         """What a stage asks for and the lead has not told yet."""

@@ -128,6 +128,18 @@ def test_open_decision_is_accepted_but_an_email_is_needed(tell):
     )
 
 
+def test_lead_who_leaves_open_what_the_criteria_ask_for_gets_no_verdict(tell):
+    story = tell("sales-qualifier", "We lose leads", "20 people", "Not sure yet", "Q3", "ada@example.com")
+
+    last = story.turns[-1]
+    assert (last.conversation_status, last.qualification) == ("completed", None)
+    assert last.summary.endswith("Undecided on budget.")
+
+
+def test_shrug_is_no_answer_to_an_open_question(tell):
+    assert tell("sales-qualifier", "Not sure yet.").turns[-1].extracted == {"need": "undecided"}
+
+
 def test_lead_below_a_bound_of_the_criteria_is_told_so_politely(tell):
     story = tell("sales-qualifier", "We want to answer faster", "just 3 of us")
 
