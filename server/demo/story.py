@@ -1,4 +1,8 @@
-"""The main job, played by a client: leads come in three ways, an agent talks to three, and each ends differently."""
+"""The main job, played by a client.
+
+Leads come in, an agent that has a document to look things up in talks to one of them on each channel, and each
+conversation ends differently.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ Json = dict[str, Any]
 
 TEMPLATE = "sales-qualifier"
 _IMPORT_TIMEOUT_S = 600
+_INDEX_TIMEOUT_S = 60
 _LOOK_S = 0.2
 
 SYNC_REQUEST = {
@@ -31,6 +36,18 @@ SYNC_REQUEST = {
         {"lead_id": "crm-1044", "name": "Typo", "phone": "12"},
     ],
 }
+TELEGRAM_LEAD = {"name": "Tomas Silva", "phone": "+12025550196", "tags": ["referral"]}
+PRICES = {
+    "title": "Prices and terms",
+    "sourceType": "text",
+    "sourceUrl": "https://example.com/prices",
+    "content": (
+        "# Plans\n\nThe Starter plan costs $49 a month and includes 3 seats. The Team plan costs $390 a month and "
+        "includes 15 seats; each further seat is $20 a month.\n\n# Terms\n\nEvery plan can be cancelled by the end "
+        "of a month. Data is exported on request and erased 30 days after the end of a contract.\n\n# Support\n\n"
+        "Questions are answered from Monday to Friday, 9:00 to 17:00 UTC. The Team plan has a named contact.\n"
+    ),
+}
 FORM = {"name": "Noor Haddad", "phone": "+1 202-555-0194", "tags": ["website"], "interest": "enterprise plan"}
 
 
@@ -43,6 +60,8 @@ class Ending:
     conversation: str
     lead: str
     qualified: bool | None
+    cites: str | None = None
+    opted_out: bool = False
 
 
 QUALIFIED = Ending(
@@ -72,6 +91,15 @@ HANDED_OFF = Ending(
     lead="contacted",
     qualified=None,
 )
+ANSWERED = Ending(
+    "answered from a document, then opted out",
+    ("What does the Team plan cost a month?", "Thanks. Please stop writing to me."),
+    conversation="dropped",
+    lead="contacted",
+    qualified=None,
+    cites="Prices and terms",
+    opted_out=True,
+)
 
 
 def play(api: Api, telling: Telling, csv: Path) -> None:
@@ -81,9 +109,11 @@ def play(api: Api, telling: Telling, csv: Path) -> None:
     synced = _sync(api, telling)
     received = _receive(api, telling)
     agent = _create_agent(api, telling)
+    _teach(api, telling, agent)
     _converse(api, telling, agent, imported or synced[1], "whatsapp", QUALIFIED)
     _converse(api, telling, agent, synced[0], "email", DISQUALIFIED)
     _converse(api, telling, agent, received, "sms", HANDED_OFF)
+    _converse(api, telling, agent, api.post("/api/leads", TELEGRAM_LEAD, status=201), "telegram", ANSWERED)
     _total(api, telling)
 
 
@@ -192,6 +222,22 @@ _WRITABLE = (
 )
 
 
+def _teach(api: Api, telling: Telling, agent: Json) -> None:
+    """Give the agent a document to look things up in."""
+    telling.heading("A document for the agent to answer from")
+    base = api.post("/api/knowledge-bases", {"name": "Sales handbook"}, status=201)
+    documents = f"/api/knowledge-bases/{base['_id']}/documents"
+    document = api.post(documents, PRICES, status=201)
+    deadline = time.monotonic() + _INDEX_TIMEOUT_S
+    while document["status"] != "ready":
+        expect(document["status"] != "failed", f"the document failed: {document.get('failure')}")
+        expect(time.monotonic() < deadline, f"the document is still {document['status']} after {_INDEX_TIMEOUT_S} s")
+        time.sleep(_LOOK_S)
+        document = api.get(f"{documents}/{document['_id']}")
+    api.post(f"/api/agent-config/{agent['_id']}/knowledge-bases/{base['_id']}")
+    telling.say(f"“{document['title']}” is indexed, and “{agent['name']}” may quote it.")
+
+
 def _converse(api: Api, telling: Telling, agent: Json, lead: Json, channel: str, ending: Ending) -> None:
     """Let the agent talk to a lead until it ends as it must."""
     name = lead["name"].split()[0] if lead["name"] != "Unknown" else "The lead"
@@ -214,6 +260,8 @@ def _tell(telling: Telling, talk: Json, name: str, shown: int) -> int:
     speakers = {"agent": "Agent", "lead": name, "human": "Colleague", "system": "newleaf"}
     for message in talk["messages"][shown:]:
         telling.speech(message["role"], speakers[message["role"]], message["content"])
+        for citation in message.get("citations", ()):
+            telling.turn_of_events(f"from “{citation['title']}”, {citation['sourceUrl']}")
     return len(talk["messages"])
 
 
@@ -231,8 +279,12 @@ def _check(api: Api, telling: Telling, talk: Json, lead: Json, ending: Ending) -
         expect(verdict is None, f"there should be no verdict, but: {verdict}")
     elif verdict is None or verdict["qualified"] is not ending.qualified:
         raise StepFailed(f"the verdict should be qualified: {ending.qualified}, but is {verdict}")
-    status = api.get(f"/api/leads/{lead['id']}")["status"]
+    lead = api.get(f"/api/leads/{lead['id']}")
+    status = lead["status"]
     expect(status == ending.lead, f"the lead is {status}, not {ending.lead}")
+    expect(bool(lead["optedOut"]) is ending.opted_out, f"the lead should have opted out: {lead['optedOut']}")
+    cited = {citation["title"] for message in talk["messages"] for citation in message.get("citations", ())}
+    expect(ending.cites is None or ending.cites in cited, f"no answer cites {ending.cites}")
     telling.turn_of_events(f"lead {lead['id']} is {status}" + (f": {verdict['reason']}" if verdict else ""))
     telling.turn_of_events(f"summary: {talk.get('summary')}")
 
@@ -241,9 +293,11 @@ def _total(api: Api, telling: Telling) -> None:
     telling.heading("In total")
     statuses = ("new", "contacted", "qualified", "disqualified")
     leads = {status: api.count("/api/leads", statuses=status) for status in statuses}
-    ended = {status: api.count("/api/conversations", status=status) for status in ("completed", "handed_off")}
+    endings = ("completed", "handed_off", "dropped")
+    ended = {status: api.count("/api/conversations", status=status) for status in endings}
     telling.table(("leads", *statuses), [(sum(leads.values()), *leads.values())])
     telling.table(("conversations", *ended), [(sum(ended.values()), *ended.values())])
     expect(leads["qualified"] >= 1, "no lead is qualified")
-    expect(ended == {"completed": 2, "handed_off": 1}, f"three conversations should have ended, not {ended}")
+    expected = {"completed": 2, "handed_off": 1, "dropped": 1}
+    expect(ended == expected, f"four conversations should have ended, not {ended}")
     expect(sum(leads.values()) == api.count("/api/leads"), "the statuses do not add up to all leads")
