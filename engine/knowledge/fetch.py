@@ -33,6 +33,7 @@ TIMEOUT_S = 20.0
 MAX_BYTES = 10 * 1024 * 1024
 USER_AGENT = "newleaf"
 MAX_REDIRECTS = 5
+MAX_VALIDATOR = 500  # characters
 
 _MOVED = (301, 302, 303, 307, 308)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -82,7 +83,8 @@ class Fetched:
     @property
     def validators(self) -> Validators:
         """What to ask with the next time."""
-        return Validators(self.headers.get("etag"), self.headers.get("last-modified"))
+        told = (self.headers.get(name, "") for name in ("etag", "last-modified"))
+        return Validators(*(value if 0 < len(value) <= MAX_VALIDATOR else None for value in told))
 
     @property
     def retry_after_s(self) -> float | None:

@@ -9,6 +9,7 @@ FetchError
 ├── TooSlow               the whole took longer than it may
 ├── TooLarge              more bytes than are taken, as sent or unpacked
 ├── WrongType             something else than what was asked for
+│   └── NoSitemap         a file that is no sitemap
 └── BadAnswer             it is no HTTP, or not what it says it is
 """
 
@@ -63,6 +64,10 @@ class TooLarge(FetchError):
 
 class WrongType(FetchError):
     """Something else than what was asked for."""
+
+
+class NoSitemap(WrongType):
+    """It is a file that is no sitemap."""
 
 
 class BadAnswer(FetchError):

@@ -46,10 +46,11 @@ def ask(fetcher: Fetcher, environment: Environment, url: Url, timeout_s: float |
 
 
 class Rules:
-    """What of an origin may be read."""
+    """What of an origin may be read. told: why nothing may, where it could not say."""
 
     def __init__(self, robots: Robots) -> None:
         self._state = robots.state
+        self.told = robots.text if robots.state == "closed" else ""
         self._rules = Protego.parse(_only_ours(robots.text)) if robots.state == "rules" else None
 
     def allows(self, url: Url) -> bool:

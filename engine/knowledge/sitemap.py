@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-from .fetch_errors import BadAnswer
+from .fetch_errors import NoSitemap
 from .metering import unpacked
 
-MAX_BYTES = 20 * 1024 * 1024  # unpacked; 50,000 addresses, the most of one sitemap, take some 10
+MAX_BYTES = 20 * 1024 * 1024  # unpacked; as many addresses as one may list take some 10
+MAX_ADDRESSES = 50_000
 MAX_ADDRESS = 4096
 _PIECE = 64 * 1024
 _GZIP = b"\x1f\x8b"
@@ -29,7 +30,7 @@ class Sitemap:
 
 
 def read(data: bytes, limit: int) -> Sitemap:
-    """At most `limit` addresses of pages and as many of sitemaps. Raises TooLarge, BadAnswer: it is no sitemap."""
+    """At most `limit` addresses of pages and as many of sitemaps. Raises NoSitemap, TooLarge, BadAnswer."""
     if data.startswith(_GZIP):
         data = unpacked(data, MAX_BYTES)
     data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -42,7 +43,7 @@ def read(data: bytes, limit: int) -> Sitemap:
 def _lines(data: bytes, limit: int) -> Sitemap:
     lines = [line.strip() for line in data.decode(errors="replace").splitlines() if line.strip()]
     if not lines or not all(line.lower().startswith(("http://", "https://")) for line in lines):
-        raise BadAnswer("no_sitemap", "This is no sitemap.")
+        raise NoSitemap("no_sitemap", "This is no sitemap.")
     return Sitemap(lines[:limit], is_complete=len(lines) <= limit)
 
 
@@ -73,20 +74,20 @@ class _Reader:
             self._found.is_complete = False
         except expat.ExpatError as error:
             if not self._found.pages and not self._found.sitemaps:
-                raise BadAnswer("no_sitemap", f"The sitemap cannot be read: line {error.lineno} is no XML.") from error
+                raise NoSitemap("no_sitemap", f"The sitemap cannot be read: line {error.lineno} is no XML.") from error
             self._found.is_complete = False
         return self._found
 
     def _doctype(self, name: str, *_: object) -> None:
         if name.lower() == "html":
-            raise BadAnswer("no_sitemap", "This is a web page, not a sitemap.")
-        raise BadAnswer("no_sitemap", "The sitemap declares a document type, which sitemaps have no use for.")
+            raise NoSitemap("no_sitemap", "This is a web page, not a sitemap.")
+        raise NoSitemap("no_sitemap", "The sitemap declares a document type, which sitemaps have no use for.")
 
     def _start(self, name: str, _: object) -> None:
         local = name.rpartition(" ")[2]
         if not self._path and local not in _INSIDE:
             kind = "a web page" if local.lower() == "html" else f"<{local[:50]}>"
-            raise BadAnswer("no_sitemap", f"This is {kind}, not a sitemap.")
+            raise NoSitemap("no_sitemap", f"This is {kind}, not a sitemap.")
         self._path.append(local)
         if len(self._path) == 3 and local == "loc" and self._path[1] == _INSIDE[self._path[0]]:
             self._text = []

@@ -7,7 +7,7 @@ import gzip
 import pytest
 
 from engine.knowledge import sitemap
-from engine.knowledge.fetch_errors import BadAnswer, TooLarge
+from engine.knowledge.fetch_errors import NoSitemap, TooLarge
 from engine.knowledge.sitemap import Sitemap
 
 NAMESPACE = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
@@ -85,7 +85,7 @@ def test_empty_sitemap_lists_nothing():
     ],
 )
 def test_what_is_no_sitemap_is_refused(data):
-    with pytest.raises(BadAnswer) as refusal:
+    with pytest.raises(NoSitemap) as refusal:
         sitemap.read(data, 10)
 
     assert refusal.value.code == "no_sitemap"
@@ -95,7 +95,7 @@ def test_billion_laughs_are_not_laughed():
     entities = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     bomb = f'<!DOCTYPE urlset [<!ENTITY l0 "ha">{entities}]>'.encode() + urlset("&l9;", head="")
 
-    with pytest.raises(BadAnswer):
+    with pytest.raises(NoSitemap):
         sitemap.read(bomb, 10)
 
 
