@@ -240,6 +240,14 @@ def is_finished(row_id: int) -> bool:
     return row is None or row.state in ("done", "failed")
 
 
+def last_unfinished(lane: str) -> int | None:
+    """The row that was put into this lane last, of those that are not done or parked; None for an idle lane."""
+    unfinished = (OutboxRow.lane == lane) & OutboxRow.state.in_(_UNFINISHED)
+    with connection():
+        row = OutboxRow.select(OutboxRow.id).where(unfinished).order_by(OutboxRow.id.desc()).first()
+    return None if row is None else int(row.id)
+
+
 def lane_moves_at(lane: str) -> str | None:
     """When the first unfinished row of this lane is or was due; None for an idle lane."""
     unfinished = (OutboxRow.lane == lane) & OutboxRow.state.in_(_UNFINISHED)

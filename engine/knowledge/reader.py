@@ -8,6 +8,7 @@ input ends then. Both directions carry a length of four bytes, then JSON and for
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -144,6 +145,9 @@ def close() -> None:
     with contextlib.suppress(queue.Empty):
         while True:
             _idle.get_nowait().end()
+
+
+atexit.register(close)
 
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
