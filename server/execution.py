@@ -38,6 +38,7 @@ _ATTEMPTS = 4
 # thread if it is one of the few that take longer. Writes to SQLite go to the one thread that commits them in groups.
 _AT_ONCE_S = 0.004
 _PAUSE_S = 0.05  # short, for it may only have been the processor that was busy elsewhere
+_PASSING = {"lastUsedAt", "health"}  # of an API key that is used, of an integration whose provider was asked
 _SMALL_BODY = 64 * 1024
 # PostgreSQL: serialization_failure, deadlock_detected
 _RETRYABLE = ("40001", "40P01")
@@ -254,9 +255,9 @@ def _json(status: int, headers: dict[str, str], body: Any) -> Stored:
 
 
 def etag(body: Any) -> str:
-    """A validator of this object: it changes with any member, but not with the mere use of an API key."""
+    """A validator of this object: it changes with any member, except those that change without anybody's doing."""
     if isinstance(body, Mapping):
-        body = {name: value for name, value in body.items() if name != "lastUsedAt"}
+        body = {name: value for name, value in body.items() if name not in _PASSING}
     return f'"{hashlib.sha256(_encode(body)).hexdigest()[:32]}"'
 
 

@@ -67,17 +67,22 @@ def _is_unknown_word(cause: Any, depth: int, member: str) -> bool:
     return below == [member] and cause.kind.name in ("enum", "pattern") and isinstance(cause.instance, str)
 
 
-def _distance(schema: dict[str, Any], causes: Sequence[Any], depth: int) -> int:
-    """How far a value is from one of several schemas: what its first members say counts most, its type most of all."""
+def _distance(schema: dict[str, Any], causes: Sequence[Any], depth: int) -> tuple[int, int]:
+    """How far a value is from one of several schemas: by its members that the schema does not know, then by the others.
+
+    Of those what the first say counts most, their type most of all.
+    """
     members = list(schema.get("properties", ()))
-    distance = 0
+    unknown = distance = 0
     for cause in causes:
+        if cause.kind.name == "additionalProperties" and len(cause.instance_path) == depth:
+            unknown += len(cause.kind.as_dict()["unexpected"])
         below = list(cause.instance_path)[depth:] or [cause.kind.as_dict().get("property")]
         if below[0] in members:
             distance += 100 ** (len(members) - members.index(below[0]))
         else:
             distance += _ANOTHER_TYPE if cause.kind.name == "type" else 1
-    return distance
+    return unknown, distance
 
 
 class Validator:

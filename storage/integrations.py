@@ -165,3 +165,8 @@ def note_health(
 def remove(tenant: Tenant, integration: Integration) -> None:
     """Delete an integration with its secrets and addresses."""
     Integration.remove(tenant).where(Integration.id == integration.id).execute()
+
+
+def store_templates(integration: Integration, templates: list[dict[str, Any]]) -> None:
+    """Keep the provider's message templates, in the contract's shape, with a held integration."""
+    integration.store(templates=templates, templates_synced_at=clock.stamp())

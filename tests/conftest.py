@@ -27,6 +27,7 @@ from tests.support.live_server import ServerProcess
 
 ENGINE = os.environ.get("NEWLEAF_TEST_ENGINE", "sqlite")
 SECRET_KEY = "a key of the tests alone and long enough to be one"
+NO_PROVIDER = "http://127.0.0.1:1"  # nobody listens there
 ACTOR = Actor("api_key", "665f1c2e9b1d4a0012ab3410", "tests", "203.0.113.7", "req-1")
 
 
@@ -154,6 +155,7 @@ def serve_on(
             migrated(url)
             environment = {"NEWLEAF_DATABASE_URL": url, "NEWLEAF_RATE_LIMITS": "off", "NEWLEAF_LOG_LEVEL": "error"}
             environment["NEWLEAF_SECRET_KEY"] = SECRET_KEY
+            environment |= {f"NEWLEAF_{name}_URL": NO_PROVIDER for name in ("WHATSAPP", "TELEGRAM", "EMAIL", "SMS")}
             environment["NEWLEAF_STREAM_S"] = "1"  # a client that follows a conversation reads to the end of the stream
             server = running.enter_context(ServerProcess(environment, cwd=tmp_path_factory.mktemp("cwd")))
             return Served(server.base_url, url)

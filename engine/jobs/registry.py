@@ -30,6 +30,7 @@ MODULES = (
     "engine.inbound.processing",
     "engine.inactivity",
     "engine.lead_import",
+    "engine.integrations.setup",
     "engine.knowledge.index",
 )
 

@@ -38,7 +38,10 @@ STANDARD_HEADERS = {
 
 # Operations exempt from a rule, and why.
 UNCONDITIONAL = {"undo_import": "an import that may be undone does not change any more"}
-UNPAGED = {"list_agent_templates": "a handful of constants that ship with the server"}
+UNPAGED = {
+    "list_agent_templates": "a handful of constants that ship with the server",
+    "list_integrations": "at most one for each channel",
+}
 # Parameters that need no example, and why.
 WITHOUT_EXAMPLE = {"cursor": "a made-up one is refused, and fuzzers send examples"}
 

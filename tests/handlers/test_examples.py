@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.channels import CHANNELS
 from server.contract import Operation, dereference, document, operations
 from tests.support.contract_client import ContractClient
 
@@ -24,6 +25,7 @@ def examples() -> Iterator[tuple[Operation, str, str, Any]]:
 
 
 EXAMPLES = list(examples())
+INTEGRATION = {"wabaId": "1", "phoneNumberId": "2", "accessToken": "a-token-of-an-example"}
 
 
 @pytest.fixture
@@ -35,12 +37,14 @@ def world(client: ContractClient) -> dict[str, str]:
     other = client.post("/api/leads", json={"phone": "+12025550198"}).json()["id"]
     opened = client.post("/api/conversations/start", json={"leadId": other, "channel": "sms", "message": "Hello"})
     table = {"file": ("leads.csv", b"Name,Mobile\nAda Example,+12025550142\n", "text/csv")}
+    integration = client.put("/api/integrations/whatsapp", json=INTEGRATION).json()
     key = {"name": "Other", "scopes": ["leads:view"], "environment": "test"}
     return {
         "/api/leads/{id}": str(lead),
         "/api/conversations/{id}": opened.json()["_id"],
         "/api/agent-config/{id}": agent,
         "/api/api-keys/{id}": client.post("/api/api-keys", json=key).json()["apiKey"]["_id"],
+        "{channel}": integration["channel"],
         "{token}": client.get("/api/accounts/current").json()["webhookToken"],
         "42": str(lead),
         "665f1c2e9b1d4a0012ab34c1": agent,
@@ -48,9 +52,10 @@ def world(client: ContractClient) -> dict[str, str]:
     }
 
 
-def path_of(operation: Operation, world: dict[str, str]) -> str:
+def path_of(operation: Operation, example: str, world: dict[str, str]) -> str:
     template = operation.path[: operation.path.index("}") + 1] if "}" in operation.path else operation.path
-    return operation.path.replace("{token}", world["{token}"]).replace("{id}", world.get(template, ""))
+    path = operation.path.replace("{channel}", example if example in CHANNELS else world["{channel}"])
+    return path.replace("{token}", world["{token}"]).replace("{id}", world.get(template, ""))
 
 
 def living(body: Any, world: dict[str, str]) -> Any:
@@ -62,18 +67,18 @@ def living(body: Any, world: dict[str, str]) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("operation", "media_type", "body"),
-    [(operation, media_type, body) for operation, media_type, _, body in EXAMPLES],
+    ("operation", "media_type", "name", "body"),
+    EXAMPLES,
     ids=[f"{operation.id}-{media_type.partition('/')[2]}-{name}" for operation, media_type, name, _ in EXAMPLES],
 )
 def test_example_is_accepted(
-    client: ContractClient, world: dict[str, str], operation: Operation, media_type: str, body: Any
+    client: ContractClient, world: dict[str, str], operation: Operation, media_type: str, name: str, body: Any
 ) -> None:
     sends: dict[str, Callable[[Any], dict[str, Any]]] = {
         "application/json": lambda body: {"json": body},
         "multipart/form-data": lambda body: {"files": {name: (name, text) for name, text in body.items()}},
     }
 
-    answer = client.request(operation.method, path_of(operation, world), **sends[media_type](living(body, world)))
+    answer = client.request(operation.method, path_of(operation, name, world), **sends[media_type](living(body, world)))
 
     assert answer.is_success, answer.text

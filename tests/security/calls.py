@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from server.contract import Operation, dereference, document, operations
 
-from .kinds import UNKNOWN, kind_of, kind_of_path_id
+from .kinds import IN_PATHS, UNKNOWN, kind_of, kind_of_path_id
 
 Place = tuple[str, ...]  # names of properties from the body down; "[]" is the first item of an array
 
@@ -124,7 +124,7 @@ def examples(operation: Operation) -> list[tuple[str | None, Any]]:
 
 def path_kind(operation: Operation, name: str) -> str | None:
     """The kind that a path parameter stands for."""
-    return kind_of_path_id(operation.path) if name == "id" else kind_of(name)
+    return kind_of_path_id(operation.path) if name == "id" else IN_PATHS.get(name) or kind_of(name)
 
 
 def _base(operation: Operation) -> Call:

@@ -6,10 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine import channels, vault
+from engine.channels import Endpoints
 from storage import database
-from tests.conftest import Served
+from tests.conftest import NO_PROVIDER, SECRET_KEY, Served
 from tests.security.matrix import Matrix
 from tests.support.contract_client import ContractClient
+
+
+@pytest.fixture(autouse=True)
+def apart() -> Iterator[None]:
+    """This process seals as the server does, and reaches no provider."""
+    vault.configure(SECRET_KEY)
+    channels.configure(Endpoints(*[NO_PROVIDER] * 4))
+    yield
+    channels.configure(Endpoints())
+    vault.configure(None)
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,9 @@ KINDS: dict[str, str] = {
     "uploadId": "upload",
 }
 
+# Names of parameters in paths that name an object there and something else in bodies.
+IN_PATHS: dict[str, str] = {"channel": "channel"}
+
 # `id` in a path, by what stands before it; the longest that fits counts.
 PATHS: dict[str, str] = {
     "/api/agent-config/": "agent",
@@ -47,12 +50,18 @@ PATHS: dict[str, str] = {
 
 # Names that look like ids of a tenant's objects and are none, each with what they are.
 NO_IDS: dict[str, str] = {
+    "accessToken": "a credential with a provider",
+    "authToken": "a credential with a provider",
+    "botToken": "a credential with a provider",
     "If-Match": "a digest of the object that the path names",
     "nextStageIds": "stages of the agent in the same body",
     "nextStages.id": "a stage of the agent in the same body",
+    "phoneNumberId": "the provider's: whoever has its token may claim it",
     "stages.id": "a name within the agent in the same body",
     "templateId": "a template of newleaf's own, the same for every account",
     "token": "a credential: whoever has it is its tenant",
+    "verifyToken": "a credential with a provider",
+    "wabaId": "the provider's: whoever has its token may claim it",
 }
 
 # Fields of a lead filter that hold ids or texts which only one tenant has.
@@ -120,6 +129,7 @@ UNKNOWN: dict[str, list[Any]] = {
     "agent": ["1f" * 12, "2f" * 12],
     "api key": ["3f" * 12, "4f" * 12],
     "campaign": ["5f" * 12],
+    "channel": ["telegram"],
     "conversation": ["6f" * 12, "7f" * 12],
     "csv": [csv("+12025550199")],
     "custom fields": [{"nobodys": "nobodys value"}],

@@ -18,6 +18,9 @@ from tests.security.worlds import PAIRS, Pair
 
 OPERATIONS = all_operations()
 TAKES_ID = {name: each for name, each in OPERATIONS.items() if not each.is_public and "{" in each.path}
+NEEDS_OBJECT = {  # PUT may make what is not there
+    name: each for name, each in TAKES_ID.items() if each.method != "put" or "201" not in each.spec["responses"]
+}
 SHOWS = {
     name: each
     for name, each in OPERATIONS.items()
@@ -38,7 +41,7 @@ class TestMatrix:
 
         assert "\n".join(map(str, findings)) == ""
 
-    @pytest.mark.parametrize("operation", TAKES_ID.values(), ids=TAKES_ID)
+    @pytest.mark.parametrize("operation", NEEDS_OBJECT.values(), ids=NEEDS_OBJECT)
     @pytest.mark.parametrize("environment", ["live", "test"])
     def test_id_of_nobodys_in_a_path_is_not_found(self, matrix: Matrix, operation: Operation, environment: Any) -> None:
         answers = matrix.expected(operation, environment)

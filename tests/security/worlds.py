@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine import agent_configs
+from engine import agent_configs, vault
 from storage import (
     accounts,
     api_keys,
@@ -23,6 +23,7 @@ from storage import (
     idempotency,
     imports,
     inbox,
+    integrations,
     leads,
     outbox,
     roles,
@@ -30,8 +31,10 @@ from storage import (
 from storage.accounts import Member
 from storage.conversations import Conversation
 from storage.idempotency import Stored
+from storage.ids import new_id
 from storage.imports import Order, Outcome, RefusedRow
 from storage.inbox import NewEvent
+from storage.integrations import Integration
 from storage.leads import Lead, NewLead
 from storage.tenancy import SYSTEM, Environment, Tenant
 
@@ -122,6 +125,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
     keys = [api_keys.issue(tenant, SYSTEM, name=f"{word} key {n}", scopes=["leads:view"]) for n in range(2)]
     keys[1].row.store(status="revoked")
     owner = api_keys.issue(tenant, SYSTEM, name=f"{word} owner", scopes=roles.scopes_of(["owner"]), roles=["owner"])
+    connected = [_add_integration(tenant, word, each) for each in (["whatsapp", "telegram"] if mark else ["whatsapp"])]
     _add_traces(tenant, word)
     named = people[3:] if mark else people
     values = {
@@ -129,6 +133,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
         "agent": script,
         "api key": [key.row.id for key in keys],
         "campaign": [spoken[0].campaign_id],
+        "channel": ["telegram" if mark else "whatsapp"],
         "conversation": [conversation.oid for conversation in spoken[:2]],
         "csv": [csv(people[0].phone)],  # of the victim's first lead, whose number the attacker has too
         "custom fields": [{f"{word} field": f"{word} value"}],
@@ -147,6 +152,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
     values["filter"] = filters(values)
     known = {row.webhook_token, owner.full_key, batch, upload.oid, *script, *(key.row.id for key in keys), owner.row.id}
     known |= {key.full_key for key in keys} | {conversation.oid for conversation in spoken}
+    known |= {integration.oid for integration in connected}
     known |= {lead.phone for lead in people} | {spoken[0].campaign_id or ""}
     known |= {said.oid for each in spoken for said in conversations.messages(tenant, each)}
     return Party(tenant, owner.full_key, values, known)
@@ -221,6 +227,26 @@ def _add_conversations(tenant: Tenant, word: str, people: list[Lead], agent: str
     return opened
 
 
+def _add_integration(tenant: Tenant, word: str, channel: str) -> Integration:
+    """One of a channel, with everything there is to know of it; only a victim has one of Telegram."""
+    settings = {"wabaId": "1", "phoneNumberId": "2"} if channel == "whatsapp" else {}
+    name = "accessToken" if channel == "whatsapp" else "botToken"
+    oid = new_id()
+    integration = integrations.add(
+        tenant,
+        channel,
+        oid=oid,
+        settings=settings,
+        secrets=vault.seal(tenant, oid, {name: f"{word} token"}),
+        secret_hints={name: "…oken"},
+    )
+    integrations.set_addresses(tenant, integration, settings.values())
+    integrations.note_health(tenant, integration, "healthy", f"{word} health", {"name": f"{word} name"}, ["2"])
+    template = {"id": "1", "name": f"{word} template", "language": "en", "status": "APPROVED", "category": "UTILITY"}
+    integrations.store_templates(integration, [{**template, "buttons": [], "parameters": []}])
+    return integration
+
+
 def _add_traces(tenant: Tenant, word: str) -> None:
     """What no operation shows yet: an inbound event, an outbox row that is done, an answer kept for a repetition."""
     inbox.store(tenant, "whatsapp", [NewEvent(f"{word}-event", f"{word}-contact", {"text": f"{word} words"})])
@@ -235,8 +261,8 @@ _BY_TABLE = {
     "account_environment": "id = {tenant}",
     "idempotency_record": "owner = 'tenant:{tenant}'",
 }
-# Huey's tables hold names of lanes, and only in passing; the index of text follows the leads by itself.
-_WITHOUT_TENANT = re.compile("schema_migration|sqlite_.*|huey_.*|lead_text.*")
+# Huey's tables hold names of lanes, and only in passing; indexes of text follow leads and chunks by themselves.
+_WITHOUT_TENANT = re.compile("schema_migration|sqlite_.*|huey_.*|lead_text.*|knowledge_text.*")
 
 
 def snapshot(world: World) -> dict[str, list[Any]]:

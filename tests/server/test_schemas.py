@@ -57,3 +57,11 @@ def test_every_problem_is_named_with_a_pointer_and_no_value() -> None:
 
     assert {problem.path for problem in problems} == {"/phone", "/status", "/tags", "/name", "/x"}
     assert secret not in str(problems)
+
+
+def test_problems_are_those_of_the_schema_that_knows_the_members() -> None:
+    schema = dereference(DOCUMENT, DOCUMENT["components"]["schemas"]["IntegrationInput"])
+
+    problems = Validator(schema, "Request body").problems({"wabaId": "1", "phoneNumberId": "x", "appSecret": "short"})
+
+    assert {problem.path for problem in problems} == {"/phoneNumberId", "/appSecret", "/accessToken"}
