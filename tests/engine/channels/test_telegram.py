@@ -25,11 +25,11 @@ from engine.channels import (
 )
 from storage import clock
 from tests.support.providers import refusing_url
-from tests.support.providers.telegram import TOKEN, TelegramServer
+from tests.support.providers.telegram import SECRET, TOKEN, TelegramServer
 
 ADA = 12345678
 INTEGRATION = "665f1c2e9b1d4a0012ab34c9"
-CREDENTIALS = Credentials(INTEGRATION, {}, {"botToken": TOKEN, "secretToken": "loopback-secret_1"})
+CREDENTIALS = Credentials(INTEGRATION, {}, {"botToken": TOKEN, "secretToken": SECRET})
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def test_webhook_is_registered_and_taken_back(endpoints: Endpoints, provider: Te
     url = telegram.register_webhook(CREDENTIALS, endpoints)
 
     assert url == f"https://newleaf.example.com/api/webhooks/telegram/{INTEGRATION}"
-    assert (provider.hook["url"], provider.hook["secret_token"]) == (url, "loopback-secret_1")
+    assert (provider.hook["url"], provider.hook["secret_token"]) == (url, SECRET)
     assert provider.hook["allowed_updates"] == ["message", "edited_message", "callback_query", "my_chat_member"]
 
     telegram.unregister_webhook(CREDENTIALS, endpoints)
@@ -303,9 +303,9 @@ def test_button_that_cannot_be_answered_is_still_said(endpoints: Endpoints, prov
 @pytest.mark.parametrize(
     ("given", "secret", "is_authentic"),
     [
-        ("loopback-secret_1", "loopback-secret_1", True),
-        ("loopback-secret_2", "loopback-secret_1", False),
-        ("é", "loopback-secret_1", False),
+        (SECRET, SECRET, True),
+        ("loopback-secret_2", SECRET, False),
+        ("é", SECRET, False),
         ("", "", False),  # no secret configured: nobody is believed
     ],
 )

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from engine.channels import Credentials
 from tests.support.providers import Answer, ProviderServer, Received, Webhook
 
 TOKEN = "222222222:loopback-bot-token_0001"
+SECRET = "loopback-secret_1"
 USERNAME = "newleaf_test_bot"
 _METHOD = re.compile(r"/bot([^/]+)/(\w+)")
 _LONGEST_TEXT = 4096
@@ -52,6 +54,16 @@ class TelegramServer(ProviderServer):
         self._moved: dict[int, int] = {}
         self._last_update = 100_000
         self._last_message = 500
+
+    def credentials(self, **settings: Any) -> Credentials:
+        """An integration with this bot."""
+        secrets = {"botToken": self.token, "secretToken": SECRET}
+        return Credentials("665f1c2e9b1d4a0012ab34c9", settings, secrets)
+
+    @property
+    def recipients(self) -> list[int]:
+        """To which chats messages were sent, in order."""
+        return [message.chat_id for message in self.sent]
 
     def starts(self, chat_id: int, name: str = "Ada") -> None:
         """The person has pressed Start, or lets the bot write again."""
@@ -156,6 +168,10 @@ class TelegramServer(ProviderServer):
     def message(self, chat_id: int, **content: Any) -> dict[str, Any]:
         """An update with a message of a person in the private chat with the bot."""
         return self.update(message=self._written_by(chat_id, **content))
+
+    def said(self, chat_id: int, words: str, *, to: str) -> Webhook:
+        """The call with a text of a person."""
+        return self.webhook(self.text(words, chat_id), to)
 
     def text(self, text: str, chat_id: int) -> dict[str, Any]:
         """An update with a text."""
