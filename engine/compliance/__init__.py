@@ -17,7 +17,7 @@ from engine.compliance.decision import (
 from engine.compliance.disclosure import disclose
 from engine.compliance.facts import facts_of, permission
 from engine.compliance.hours import QuietHours
-from engine.compliance.words import CONFIRMATION, forbids, wish
+from engine.compliance.words import CONFIRMATION, wish
 
 __all__ = [
     "CONFIRMATION",
@@ -33,7 +33,6 @@ __all__ = [
     "decide",
     "disclose",
     "facts_of",
-    "forbids",
     "permission",
     "wish",
 ]
