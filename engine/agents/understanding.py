@@ -48,7 +48,8 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 INTEREST = re.compile(r"\b(?:interested|interest|open to|worth|would you like)\b", re.I)
 DECLINE = re.compile(r"^\W*(?:no\b(?! (?:problem|worries))|nope|nah|not now|never)\b", re.I)
-QUESTION = re.compile(r"[^.!?\n“”\"]*\?")
+# It starts after a sentence's end, not anywhere in it: else a long text is read once for each of its characters.
+QUESTION = re.compile(r"(?:^|(?<=[.!?\n“”\"]))[^.!?\n“”\"]*\?")
 INTERROGATIVE = re.compile(
     r"\b(?:what|how|when|where|who|which|why|can|could|do|does|did|is|are|will|would|should)\b", re.I
 )
