@@ -215,13 +215,22 @@ def note_disclosure(tenant: Tenant, conversation: Conversation, now: datetime) -
     Conversation.change(tenant, {Conversation.ai_disclosed_at: clock.iso(now)}).where(untold).execute()
 
 
-def thread_of(tenant: Tenant, conversation: Conversation, limit: int) -> list[str]:
-    """What the provider calls the latest messages of the lead in this conversation, in order."""
-    theirs = (Message.conversation_id == conversation.id) & (Message.role == "lead")
-    query: Any = Message.of(tenant, Message.provider_message_id).where(
-        theirs & Message.provider_message_id.is_null(False)
-    )
-    return [name for (name,) in query.order_by(Message.seq.desc()).limit(limit).tuples()][::-1]
+def thread_of(tenant: Tenant, message: Message, limit: int) -> list[str]:
+    """What the provider calls the lead's latest messages before this one, in order; the same at every attempt."""
+    names = _heard_before(tenant, message, Message.provider_message_id).limit(limit)
+    return [name for (name,) in names.tuples()][::-1]
+
+
+def subject_of(tenant: Tenant, message: Message) -> str:
+    """What the lead's latest email before this message was about; "" where none had a subject."""
+    return next((subject for (subject,) in _heard_before(tenant, message, Message.subject).limit(1).tuples()), "")
+
+
+def _heard_before(tenant: Tenant, message: Message, column: Any) -> Any:
+    """A column of the lead's messages before this one where it says something, the latest first."""
+    same = (Message.conversation_id == message.conversation_id) & (Message.seq < message.seq)
+    query: Any = Message.of(tenant, column).where(same & (Message.role == "lead") & column.is_null(False))
+    return query.order_by(Message.seq.desc())
 
 
 def lanes_to(tenant: Tenant, lead_number: int) -> list[str]:

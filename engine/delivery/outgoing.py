@@ -22,7 +22,8 @@ def outgoing_of(
     known_as: the channel's own names of the person, the latest first.
     """
     is_email = conversation.channel == "email"
-    thread = deliveries.thread_of(tenant, conversation, _LONGEST_THREAD) if is_email else []
+    thread = deliveries.thread_of(tenant, message, _LONGEST_THREAD) if is_email else []
+    subject = message.subject or (deliveries.subject_of(tenant, message) if is_email else "")
     return Outgoing(
         id=message.oid,
         channel=conversation.channel,
@@ -31,7 +32,7 @@ def outgoing_of(
         text=message.content,
         identities=tuple(known_as),
         template=_template(message.template),
-        subject=message.subject or "",
+        subject=subject,
         in_reply_to=thread[-1] if thread else None,
         references=tuple(thread),
         conversation_id=conversation.oid,

@@ -123,15 +123,28 @@ class TestAccepted:
         assert (outgoing.id, outgoing.text) == (message.oid, "Hello, this is Mia.")
         assert (outgoing.email, outgoing.conversation_id) == ("ada@example.org", conversation.oid)
 
-    def test_email_answers_what_the_lead_wrote_last(self, tenant, make_lead, make_conversation, carrier, work):
+    def test_email_answers_what_the_lead_wrote_before_it(
+        self, tenant, make_lead, make_conversation, carrier, work, advance
+    ):
         conversation = make_conversation(make_lead(email="ada@example.com"), "email")
-        for name in ("<1@example.com>", "<2@example.com>"):
-            rows.append(tenant, rows.get(tenant, conversation.oid), "lead", "Hi", provider_message_id=name)
 
+        def hear(number):
+            heard = {"provider_message_id": f"<{number}@example.com>", "subject": f"Question {number}"}
+            rows.append(tenant, rows.get(tenant, conversation.oid), "lead", "Hi", **heard)
+
+        hear(1), hear(2)
+        conversations.send(tenant, conversation.oid, "Grace here.", actor=ACTOR)
+        carrier.answers = [Sent("p1"), Deferred("email_503", "Try again.")]
+        work(conversation)
+        hear(3)
+        advance(outbox.FIRST_DELAY_S)
         work(conversation)
 
-        assert carrier.handed[0].in_reply_to == "<2@example.com>"
-        assert carrier.handed[0].references == ("<1@example.com>", "<2@example.com>")
+        first, answer, again = carrier.handed
+        assert (first.in_reply_to, first.references) == (None, ())
+        assert answer.references == ("<1@example.com>", "<2@example.com>")
+        assert (answer.in_reply_to, answer.subject) == ("<2@example.com>", "Question 2")
+        assert again == answer  # a provider recognises a repetition by its being one
 
     def test_it_is_counted(self, tenant, make_conversation, carrier, work):
         work(make_conversation())
