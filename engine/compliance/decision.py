@@ -142,7 +142,7 @@ def _of_frequency(facts: Facts, now: datetime) -> Held | None:
         return None
     length = timedelta(hours=cap.hours)
     unanswered = sorted(
-        at for at in facts.sent_at if at > now - length and (facts.heard_at is None or at > facts.heard_at)
+        at for at in facts.sent_at if at > now - length and (facts.heard_at is None or at >= facts.heard_at)
     )
     if len(unanswered) < cap.messages:
         return None
