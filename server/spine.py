@@ -77,11 +77,13 @@ class Application(RoutedMiddleware[_Executions]):
         """What reads the object that this write changes: the GET at its path, or at the nearest path above it."""
         takes_if_match = any(parameter["name"] == "If-Match" for parameter in operation.spec["parameters"])
         path = operation.path if takes_if_match else ""
-        while "{" in path:
+        while path:
             for candidate in self.operations.values():
                 if candidate.method == "get" and candidate.path == path:
                     return self._handlers[candidate.id]
             path = path.rpartition("/")[0]
+            if "{" not in path:  # a list, which is not what changes
+                break
         return None
 
 

@@ -6,11 +6,11 @@ import hashlib
 import secrets
 from typing import Any, cast
 
-from peewee import BigAutoField, JSONField, ModelInsert, TextField
+from peewee import BigAutoField, JSONField, ModelInsert, ModelSelect, TextField
 
 from . import audit, clock
 from .base import AccountModel, Row
-from .database import transaction
+from .database import is_sqlite, transaction
 from .errors import NotFound
 from .ids import new_id
 from .leads import LeadCounter
@@ -97,6 +97,20 @@ def get(account_id: str) -> Account:
     if account is None:
         raise NotFound("account_not_found", "Account not found")
     return account
+
+
+def lock(account_id: str) -> Account:
+    """The account with this id, held until the caller's transaction ends. Raises NotFound."""
+    query = ModelSelect(Account, Account._meta.sorted_fields).where(Account.id == account_id)
+    account: Account | None = (query if is_sqlite() else query.for_update()).first()
+    if account is None:
+        raise NotFound("account_not_found", "Account not found")
+    return account
+
+
+def save(account: Account, **columns: Any) -> None:
+    """Store these columns of a held account."""
+    account.store(**columns, updated_at=clock.stamp())
 
 
 def settings(account_id: str) -> dict[str, Any]:

@@ -144,6 +144,12 @@ class _Memory:
 
 _memory = _Memory()
 
+
+def forget() -> None:
+    """Have this process read every key anew, and what of its account goes along with it."""
+    _memory.forget()
+
+
 _BY_HASH = (
     ModelSelect(
         ApiKey,

@@ -21,6 +21,7 @@ KINDS: dict[str, str] = {
     "content": "csv",
     "cursor": "cursor",
     "customFields": "custom fields",
+    "defaultAgentId": "agent",
     "email": "email",
     "externalId": "external id",
     "filters": "filter",

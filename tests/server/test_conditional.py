@@ -29,12 +29,17 @@ WITH_ETAG = [
 ]
 STALE = '"00000000000000000000000000000000"'
 
+WHATSAPP = {"wabaId": "1", "phoneNumberId": "2", "accessToken": "a-token-of-a-test"}
+
 BODIES: dict[str, Any] = {
     "update_lead": {"name": "Changed"},
     "assign_lead_agent": {"assignedAgentId": None},
     "change_conversation_status": {"status": "handed_off"},
     "update_agent": {"name": "Changed"},
     "replace_agent": {"name": "Changed"},
+    "configure_integration": {**WHATSAPP, "wabaId": "3"},
+    "update_integration": {"wabaId": "3"},
+    "update_current_account": {"name": "Changed"},
 }
 
 
@@ -67,6 +72,14 @@ def make(client: ContractClient) -> Callable[[str], str]:
     def key() -> Any:
         return client.post("/api/api-keys", json={"name": "A", "scopes": ["leads:view"], "environment": "test"})
 
+    def integration() -> str:
+        path = "/api/integrations/whatsapp"
+        client.put(path, json=WHATSAPP)
+        for _ in range(10_000):  # the worker asks the sandbox in a moment, after which nothing changes by itself
+            if client.get(f"{path}/health").json()["state"] != "unknown":
+                return path
+        raise AssertionError("the integration was not tried")
+
     def imported() -> str:
         table = {"content": "Mobile\n+12025550102\n", "mapping": {"Mobile": "phone"}}
         return str(client.post("/api/leads/upload/confirm", json=table).json()["importBatchId"])
@@ -75,6 +88,7 @@ def make(client: ContractClient) -> Callable[[str], str]:
         "/api/leads/{id}": lambda: client.post("/api/leads", json={"phone": "+12025550101"}).headers["Location"],
         "/api/leads/imports/{importBatchId}": lambda: f"/api/leads/imports/{imported()}",
         "/api/agent-config/{id}": lambda: agent().headers["Location"],
+        "/api/integrations/{channel}": integration,
         "/api/conversations/{id}": lambda: conversation().headers["Location"],
         "/api/api-keys/{id}": lambda: key().headers["Location"],
     }
@@ -110,15 +124,18 @@ def test_one_object_is_answered_with_a_strong_etag_that_lasts(
     assert tags[0].startswith('"')
 
 
+@pytest.mark.parametrize("operation", [each for each in CONDITIONAL if "{" in each.path], ids=by_id)
+def test_missing_object_is_404_whatever_the_tag(client: ContractClient, operation: Operation) -> None:
+    nobodys = "999" if operation.path.startswith("/api/leads") else "f" * 24
+    path = re.sub(r"\{\w+\}", nobodys, operation.path.replace("{channel}", "whatsapp"))
+
+    statuses = [call(client, operation, path, **{"If-Match": tag}).status_code for tag in ("*", STALE)]
+
+    assert statuses == [404, 404]
+
+
 @pytest.mark.parametrize("operation", CONDITIONAL, ids=by_id)
 class TestEveryConditionalWrite:
-    def test_missing_object_is_404_whatever_the_tag(self, client: ContractClient, operation: Operation) -> None:
-        path = operation.path.format(id="999" if operation.path.startswith("/api/leads") else "f" * 24)
-
-        statuses = [call(client, operation, path, **{"If-Match": tag}).status_code for tag in ("*", STALE)]
-
-        assert statuses == [404, 404]
-
     @pytest.mark.parametrize("tags", [STALE, f'{STALE}, "other"', '"', "unquoted"])
     def test_stale_tag_is_412_and_changes_nothing(
         self, client: ContractClient, operation: Operation, made: tuple[str, str], tags: str
