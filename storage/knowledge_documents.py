@@ -73,6 +73,12 @@ def get(tenant: Tenant, base: KnowledgeBase, oid: str) -> KnowledgeDocument:
     return _found(_of(tenant, base).where(KnowledgeDocument.oid == oid).first())
 
 
+def find(tenant: Tenant, base: KnowledgeBase, oid: str) -> KnowledgeDocument | None:
+    """The same; None where there is none."""
+    found: KnowledgeDocument | None = _of(tenant, base).where(KnowledgeDocument.oid == oid).first()
+    return found
+
+
 def lock(tenant: Tenant, base: KnowledgeBase, oid: str) -> KnowledgeDocument:
     """The same, held until the caller's transaction ends. Its base must be held before."""
     query = _of(tenant, base).where(KnowledgeDocument.oid == oid)

@@ -30,6 +30,8 @@ MODULES = (
     "engine.inbound.processing",
     "engine.inactivity",
     "engine.lead_import",
+    "engine.knowledge.crawl_steps",
+    "engine.knowledge.webhook_runs",
     "engine.integrations.setup",
     "engine.knowledge.index",
 )

@@ -11,7 +11,7 @@ from engine.jobs import doorbell
 from storage import audit, clock, knowledge, outbox
 from storage import knowledge_crawls as crawls
 from storage.database import after_commit, connection, transaction
-from storage.errors import Conflict, Invalid, Problem
+from storage.errors import Blocked, Conflict, Problem
 from storage.knowledge import KnowledgeBase
 from storage.knowledge_crawls import KnowledgeCrawl
 from storage.tenancy import Actor, Tenant
@@ -36,13 +36,13 @@ def start(
 ) -> KnowledgeCrawl:
     """A crawl of the pages of a sitemap, of these addresses, or of both; workers do it.
 
-    recrawl_hours: how long after a round is over the next one begins; None for a single one. Raises NotFound, Invalid.
+    recrawl_hours: how long after a round is over the next one begins; None for a single one. Raises NotFound, Blocked.
     """
     problems: list[Problem] = []
     sitemap = _parsed(sitemap_url, "/sitemapUrl", problems) if sitemap_url is not None else None
     parsed = [_parsed(address, f"/urls/{place}", problems) for place, address in enumerate(addresses)]
     if problems:
-        raise Invalid("invalid_url", problems[0].message, problems=problems)
+        raise Blocked("invalid_url", problems[0].message, problems=problems)
     with transaction():
         base = knowledge.lock(tenant, base_oid)
         crawl = crawls.add(

@@ -65,17 +65,21 @@ def put_document(
     source_url: str | None = None,
     file_name: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    replaces: str | None = None,
     actor: Actor,
 ) -> KnowledgeDocument:
     """Store what an address says now, to be indexed: a new document, or the one from there changed.
 
     With a `source_url` the same content is nothing to do, the document is answered as it is; without one there is a
-    new document. Text of the media type text/plain is kept to the letter, everything else is read in the worker.
-    title: "" takes the file's own. Raises NotFound (the base is gone), Blocked (empty, no known kind), TooLarge.
+    new document. replaces: the document to change, wherever it came from. Text of the media type text/plain is kept to
+    the letter, everything else is read in the worker. title: "" takes the file's own. Raises NotFound (the base is
+    gone), Blocked (empty, no known kind), TooLarge.
     """
     with transaction():
         base = knowledge.lock(tenant, base.oid)
-        document = knowledge_documents.by_source_url(tenant, base, source_url) if source_url is not None else None
+        document = knowledge_documents.find(tenant, base, replaces) if replaces is not None else None
+        if document is None and source_url is not None:
+            document = knowledge_documents.by_source_url(tenant, base, source_url)
         if document is None:
             return add_document(
                 tenant,

@@ -218,10 +218,15 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+def is_sendable(name: str, value: str) -> bool:
+    """Whether an account may have this header sent: one that is well-formed and not ours to say."""
+    is_value = value.isprintable() and value == value.strip()
+    return is_value and _TOKEN.fullmatch(name) is not None and name.lower() not in _OURS
+
+
 def _require_sendable(asked: _Asked) -> None:
     for name, value in asked.headers.items():
-        is_value = value.isprintable() and value == value.strip()
-        if not _TOKEN.fullmatch(name) or not is_value or name.lower() in _OURS:
+        if not is_sendable(name, value):
             raise UrlRefused("invalid_header", f"The header {name[:100]!r} cannot be sent.")
 
 

@@ -12,7 +12,7 @@ import idna
 
 from .fetch_errors import UrlRefused
 
-MAX_LENGTH = 2048  # what the contract takes, and more than browsers show
+MAX_LENGTH = 2000  # characters; what an address in the contract may have
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 

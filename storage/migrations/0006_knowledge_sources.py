@@ -112,7 +112,8 @@ CREATE TABLE knowledge_webhook_item (
     webhook_id BIGINT NOT NULL
         CONSTRAINT fk_knowledge_webhook_item_webhook REFERENCES knowledge_webhook (id) ON DELETE CASCADE,
     key TEXT NOT NULL,
-    document_oid TEXT NOT NULL
+    document_oid TEXT NOT NULL,
+    content_hash TEXT NOT NULL
 );
 CREATE UNIQUE INDEX uq_knowledge_webhook_item ON knowledge_webhook_item (webhook_id, key)
 """

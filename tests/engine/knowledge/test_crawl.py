@@ -13,7 +13,7 @@ from engine.knowledge import crawl, crawl_pages, crawl_steps, documents, fetch
 from storage import clock, knowledge_documents, outbox
 from storage import knowledge_crawls as crawls
 from storage.database import transaction
-from storage.errors import Conflict, Invalid, NotFound
+from storage.errors import Blocked, Conflict, NotFound
 from storage.knowledge_documents import KnowledgeDocument
 from tests.support.web import Page, Site
 
@@ -420,7 +420,7 @@ class TestStop:
         ("address", "path"), [("ftp://example.com/", "/sitemapUrl"), ("http://127.1/", "/sitemapUrl")]
     )
     def test_address_that_means_nothing_is_refused_with_its_place(self, order, address, path):
-        with pytest.raises(Invalid) as refusal:
+        with pytest.raises(Blocked) as refusal:
             order(address, ["http://a b/"])
 
         assert [problem.path for problem in refusal.value.problems] == [path, "/urls/0"]
