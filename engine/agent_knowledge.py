@@ -20,14 +20,24 @@ def look_up(tenant: Tenant, knowledge_base_oids: Sequence[str], said: str) -> tu
 
     found = knowledge.search(tenant, knowledge_base_oids, said, limit=MOST_PASSAGES)
     return tuple(
-        Passage(each.title, each.text, each.document_id, each.chunk_id, each.source_url or None) for each in found
+        Passage(each.title, each.text, each.document_id, each.chunk_id, each.source_url or None, (each.start, each.end))
+        for each in found
     )
 
 
 def citations(passages: Sequence[Passage], used: Iterable[int]) -> list[dict[str, Any]]:
     """The used passages, by their positions, as the contract's citations."""
-    return [
-        {"documentId": passage.document_id, "chunkId": passage.chunk_id, "title": passage.title[:_MAX_TITLE]}
-        for passage in (passages[place] for place in used)
-        if passage.document_id and passage.chunk_id
-    ]
+    quoted = [passages[place] for place in used]
+    return [_citation(passage) for passage in quoted if passage.document_id and passage.chunk_id]
+
+
+def _citation(passage: Passage) -> dict[str, Any]:
+    start, end = passage.span
+    cited = {
+        "documentId": passage.document_id,
+        "chunkId": passage.chunk_id,
+        "title": passage.title[:_MAX_TITLE],
+        "start": start,
+        "end": end,
+    }
+    return cited | ({"sourceUrl": passage.source_url} if passage.source_url else {})

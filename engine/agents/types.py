@@ -111,13 +111,14 @@ class HistoryMessage:
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of the agent's knowledge found for this turn, and where it stands."""
+    """A piece of the agent's knowledge found for this turn, and where it stands: characters `span` of its document."""
 
     title: str
     content: str
     document_id: str = ""
     chunk_id: str = ""
     source_url: str | None = None
+    span: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)

@@ -261,7 +261,8 @@ def _tell(telling: Telling, talk: Json, name: str, shown: int) -> int:
     for message in talk["messages"][shown:]:
         telling.speech(message["role"], speakers[message["role"]], message["content"])
         for citation in message.get("citations", ()):
-            telling.turn_of_events(f"from “{citation['title']}”, {citation['sourceUrl']}")
+            place = f"characters {citation['start']} to {citation['end']}"
+            telling.turn_of_events(f"from “{citation['title']}”, {citation['sourceUrl']}, {place}")
     return len(talk["messages"])
 
 

@@ -83,7 +83,8 @@ class TestKnowledge:
 
         assert looked_up.asked == [([base], "What does it cost?", 5)]
         assert model.asked[0].passages[0].source_url == "https://example.com/p"
-        assert message.citations == [{"documentId": DOCUMENT, "chunkId": CHUNK, "title": "Prices"}]
+        place = {"start": 0, "end": 27, "sourceUrl": "https://example.com/p"}
+        assert message.citations == [{"documentId": DOCUMENT, "chunkId": CHUNK, "title": "Prices", **place}]
 
     def test_nothing_relevant_is_told_to_the_model(self, tenant, informed, model, looked_up):
         looked_up.found = []
