@@ -140,24 +140,21 @@ class Execution:
             return await self.threads.run(lambda: self._finish(request, self.handler(**request.arguments)))
         is_small = is_sqlite() and request.state.body_size <= _SMALL_BODY
         is_write = self.has_effect or request.idempotency_key is not None
-        if is_small and not is_write:
-            done = self._at_once(request)
-            if done is not None:
-                return done
-        runs = (
-            self.writer.run(self._once, request) if is_small and is_write else self.threads.run(self._attempt, request)
-        )
-        answer, then = await runs
+        done = self._at_once(request) if is_small and not is_write else None
+        if done is None and is_small and is_write:
+            done = await self.writer.run(self._once, request)
+        elif done is None:
+            done = await self.threads.run(self._attempt, request)
+        answer, then = done
         return answer if then is None else await self.threads.run(self._complete, request, answer, then)
 
-    def _at_once(self, request: Request) -> Stored | Stream | None:
+    def _at_once(self, request: Request) -> Outcome | None:
         """Run a read on the event loop; None if it takes too long for that, as the next ones are then taken to do."""
         if time.monotonic() < self._waits_until:
             return None
         try:
             with at_once(_AT_ONCE_S):
-                done: Stored | Stream = self._finish(request, self.handler(**request.arguments))
-                return done
+                return self._finished(request, self.handler(**request.arguments))
         except TooSlow:
             self._waits_until = time.monotonic() + _PAUSE_S
             return None
@@ -182,7 +179,7 @@ class Execution:
 
     def _once(self, request: Request) -> Outcome:
         if not self.has_effect and request.idempotency_key is None:
-            return self._finish(request, self.handler(**request.arguments)), None
+            return self._finished(request, self.handler(**request.arguments))
         with transaction(repeatable=request.if_match is not None):
             if request.idempotency_key is not None:
                 earlier = self._replay(request, request.idempotency_key)
@@ -190,10 +187,13 @@ class Execution:
                     return earlier, None
             if request.if_match is not None and self.read_one is not None:
                 self._check_unchanged(request, request.if_match)
-            result = self.handler(**request.arguments)
-            answer = self._finish(request, result)
-            self._remember(request, answer)
-        return answer, result.then if isinstance(result, Answer) else None
+            answer, then = self._finished(request, self.handler(**request.arguments))
+            if self.has_effect or then is None:  # without an effect there is nothing to repeat but the whole answer
+                self._remember(request, answer)
+        return answer, then
+
+    def _finished(self, request: Request, result: Any) -> Outcome:
+        return self._finish(request, result), result.then if isinstance(result, Answer) else None
 
     def _hash(self, request: Request) -> str:
         parts = (self.operation.id, request.target, request.query, request.state.body_hash)

@@ -22,7 +22,7 @@ from . import worlds
 from .calls import Call, Slot, calls_of, fill
 from .worlds import MARK, Pair, Party, World
 
-_MARKED = re.compile(MARK + r"[0-9a-f]{8}[^\s\"\\,]*", re.IGNORECASE)
+_MARKED = re.compile(MARK + r"[0-9a-f]{8}(?:[^\s\"\\,]*[^\s\"\\,.])?", re.IGNORECASE)
 _PHONE = re.compile(r"\+\d+")
 _GENERATED = (
     (re.compile(r"\b(?:nl_(?:live|test)_)?[0-9a-f]{64}\b"), "<key>"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from storage import agents, conversations, imports, lead_import, lead_lists, leads, outbox
+from storage import agent_versions, agents, conversations, imports, lead_import, lead_lists, leads, outbox
 from storage.conversations import Conversation, Filters, Message
 from storage.errors import Conflict, NotFound
 from storage.ids import new_id
@@ -105,6 +105,14 @@ def deleting_an_agent_that_was_read_elsewhere(world: World) -> str | None:
     return None if _answers(lambda: agents.get(victim.tenant, agent.oid)) else "delete took another's agent"
 
 
+def versions_of_an_agent_that_was_read_elsewhere(world: World) -> str | None:
+    attacker, victim = _parties(world)
+    agent = agents.get(victim.tenant, victim.values["agent"][0])
+    page, total, _ = agent_versions.page(attacker, agent.id, limit=10)
+    one = _answers(lambda: agent_versions.get(attacker, agent.id, 1))
+    return _found("agent_versions", [each for each in (page, total, one) if each])
+
+
 def a_lead_by_its_external_id(world: World) -> str | None:
     attacker, victim = _parties(world)
     return _found("find_by_external_id", leads.find_by_external_id(attacker, victim.values["external id"][0]))
@@ -189,6 +197,7 @@ PROBES: tuple[Probe, ...] = (
     a_stray_message_in_the_count_of_a_stage,
     a_stray_message_by_its_words,
     deleting_an_agent_that_was_read_elsewhere,
+    versions_of_an_agent_that_was_read_elsewhere,
     a_lead_by_its_external_id,
     a_lead_by_its_email,
     a_lead_in_a_list_of_another_order,

@@ -39,6 +39,7 @@ QUERIES = {
     ("storage/conversations.py", "_of_lead"),
     ("storage/conversations.py", "_messages_of"),
     ("storage/imports.py", "_present"),
+    ("storage/agent_versions.py", "_of_agent"),
 }
 
 Position = tuple[str, int, int]  # file, line, column of the call or comparison

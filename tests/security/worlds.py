@@ -17,6 +17,7 @@ from typing import Any
 from engine import agent_configs, vault
 from storage import (
     accounts,
+    agents,
     api_keys,
     conversations,
     database,
@@ -24,6 +25,7 @@ from storage import (
     imports,
     inbox,
     integrations,
+    knowledge,
     leads,
     outbox,
     roles,
@@ -36,7 +38,7 @@ from storage.imports import Order, Outcome, RefusedRow
 from storage.inbox import NewEvent
 from storage.integrations import Integration
 from storage.leads import Lead, NewLead
-from storage.tenancy import SYSTEM, Environment, Tenant
+from storage.tenancy import SYSTEM, Actor, Environment, Tenant
 
 from .kinds import UNKNOWN, csv, filters
 
@@ -117,7 +119,8 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
     """One object of every kind, two where a list has pages. With a mark all texts carry it, and leads are more."""
     row = accounts.tenant_row(account_id, environment)
     tenant, word = row.tenant, mark or "own"
-    script = [_add_agent(tenant, word, status) for status in ("active", "inactive")]
+    bases = [knowledge.add(tenant, name=f"{word} base", description=f"{word} facts").oid for _ in range(2)]
+    script = [_add_agent(tenant, word, status, bases[:1]) for status in ("active", "inactive")]
     batch = _add_import(tenant, word)
     people = _add_leads(tenant, word, batch, script[0], is_victim=mark is not None)
     spoken = _add_conversations(tenant, word, people, script[0])
@@ -141,16 +144,26 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
         "external id": [lead.external_id for lead in (named[0], named[-1])],
         "idempotency key": [f"{word}-request"],
         "import batch": [batch],
-        "knowledge base": ["bf" * 12],  # there are none yet
+        "knowledge base": bases,
         "lead": [lead.number for lead in named],
         "phone": [lead.phone for lead in (named[0], named[-1])],
         "tag": [f"{word} tag"],
         "text": [f"{word} lead", f"{word} words", named[0].phone[-7:]],
         "token": [row.webhook_token],
         "upload": [upload.oid],
+        "version": [1, 2, 1],
     }
     values["filter"] = filters(values)
-    known = {row.webhook_token, owner.full_key, batch, upload.oid, *script, *(key.row.id for key in keys), owner.row.id}
+    known = {
+        row.webhook_token,
+        owner.full_key,
+        batch,
+        upload.oid,
+        *script,
+        *bases,
+        *(key.row.id for key in keys),
+        owner.row.id,
+    }
     known |= {key.full_key for key in keys} | {conversation.oid for conversation in spoken}
     known |= {integration.oid for integration in connected}
     known |= {lead.phone for lead in people} | {spoken[0].campaign_id or ""}
@@ -163,18 +176,21 @@ def csv_of(word: str) -> str:
     return f"Name,Mobile\n{word} row,+12025550171\n"
 
 
-def _add_agent(tenant: Tenant, word: str, status: str) -> str:
+def _add_agent(tenant: Tenant, word: str, status: str, bases: list[str]) -> str:
     body = {
         "name": f"{word} agent",
         "systemPrompt": f"{word} prompt",
         "goal": f"{word} goal",
         "instructions": f"{word} instructions",
         "stages": [{"id": "stage-1", "name": f"{word} stage"}],
+        "knowledgeBaseIds": bases,
         "status": status,
     }
-    agent = agent_configs.create(tenant, body, actor=SYSTEM)
+    author = Actor("api_key", secrets.token_hex(12), f"{word} author")
+    agent = agent_configs.create(tenant, body, actor=author)
+    agent_configs.update(tenant, agent.oid, {"goal": f"{word} goal again"}, actor=author)
     if word != "own":  # newer than any of the attacker's
-        agent.store(created_at="2999-01-01T00:00:00.000Z")
+        agents.get(tenant, agent.oid).store(created_at="2999-01-01T00:00:00.000Z")
     return agent.oid
 
 
