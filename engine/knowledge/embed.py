@@ -17,13 +17,15 @@ import httpx
 
 from storage.tenancy import Tenant
 
+from .terms import without_common
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Vectors = NDArray[np.float32]
 
-RELEVANT = 0.34  # relevance, from 0 to 1, below which a passage answers nothing; see `retrieval`
+LOCAL_SIMILARITY = 0.36  # of the weights that newleaf has with it; see `Embedder.least_similarity`
 DEFAULT_MODEL = "text-embedding-3-small"
 DEFAULT_TIMEOUT_S = 15.0
 DEFAULT_SIMILARITY = 0.35
@@ -81,13 +83,13 @@ def _local() -> _WordLlama:
 
 
 class _WordLlama:
-    """The mean of static vectors of a text's tokens.
+    """The mean of static vectors of a text's tokens, common words half as much: they make all of a language alike.
 
     The wheel's own code would set up the root logger and look for files on the network, so only its files are used.
     """
 
     name = "wordllama-256"
-    least_similarity = RELEVANT
+    least_similarity = LOCAL_SIMILARITY
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -95,11 +97,16 @@ class _WordLlama:
         self._tokenizer: Any = None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
+        self._load()
+        telling = [without_common(text) for text in texts]
+        return unit(self._means(texts) + self._means(telling))
+
+    def _means(self, texts: Sequence[str]) -> Vectors:
         import numpy as np
 
-        self._load()
         rows = np.zeros((len(texts), self._weights.shape[1]), np.float32)
-        for row, encoded in zip(rows, self._tokenizer.encode_batch(list(texts), add_special_tokens=False), strict=True):
+        tokens = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        for row, encoded in zip(rows, tokens, strict=True):
             if encoded.ids:
                 row[:] = self._weights[encoded.ids].astype(np.float32).mean(axis=0)
         return unit(rows)

@@ -10,10 +10,10 @@ in which order; tests/samples/test_retrieval.py measures both. All counts are of
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -22,11 +22,13 @@ from storage.database import connection
 from storage.knowledge_chunks import Filters
 from storage.tenancy import Tenant
 
-from . import vectors
-from .embed import RELEVANT, Embedder, EmbeddingsUnavailable, embedder_of
+from .embed import LOCAL_SIMILARITY, Embedder, EmbeddingsUnavailable, embedder_of
 from .terms import COMMON, terms
-from .vectors import Base
 
+if TYPE_CHECKING:
+    from .vectors import Base, Vector
+
+RELEVANT = 0.36  # from 0 to 1: a passage below it answers nothing
 MAX_QUERY = 4096  # characters; the end of a longer one counts
 _MAX_SENTENCES = 6
 _SENTENCE_END = re.compile(r"(?<=[.!?。？！])\s+|\n+|(?<=[。？！])")
@@ -73,6 +75,8 @@ def search(
     Of a message with several sentences each is looked up by itself: greetings do not hide the question. Ids that are
     no knowledge base of the tenant's are passed over.
     """
+    from . import vectors  # its library takes a tenth of a second, which not every start should
+
     sentences = _sentences(query[-MAX_QUERY:])
     with connection():
         asked = knowledge.among(tenant, knowledge_base_oids) if sentences else []
@@ -104,7 +108,7 @@ def _sentences(query: str) -> list[str]:
     return list(dict.fromkeys([*sentences, whole]))
 
 
-def _vectors_of(embedder: Embedder, sentences: Sequence[str]) -> Sequence[vectors.Vector | None]:
+def _vectors_of(embedder: Embedder, sentences: Sequence[str]) -> Sequence[Vector | None]:
     try:
         return list(embedder.embed(sentences))
     except EmbeddingsUnavailable as error:
@@ -125,7 +129,7 @@ class _Corpus:
         self._size = sum(base.size for base in bases)
         self._mean_length = sum(base.words for base in bases) / self._size if self._size else 1.0
 
-    def ranked(self, sentence: str, look: vectors.Vector | None) -> dict[int, float]:
+    def ranked(self, sentence: str, look: Vector | None) -> dict[int, float]:
         """The chunks that words and vectors agree on most, each with its relevance to the sentence."""
         rarity = self._rarity(terms(sentence))
         holding = self._holding(rarity)
@@ -175,16 +179,17 @@ class _Corpus:
         """The chunks by BM25, best first. Source: Robertson and Zaragoza 2009, with Lucene's positive idf."""
         scores = {}
         for chunk, (length, words) in holding.items():
-            counts = Counter(word for word in words.split(" ") if word in rarity)
+            held = words.split(" ")
             damping = _SATURATION * (1 - _LENGTH_WEIGHT + _LENGTH_WEIGHT * length / self._mean_length)
-            scores[chunk] = sum(rarity[word] * n * (_SATURATION + 1) / (n + damping) for word, n in counts.items())
+            counts = ((word, held.count(word)) for word in rarity)
+            scores[chunk] = sum(rarity[word] * n * (_SATURATION + 1) / (n + damping) for word, n in counts if n)
         return sorted(scores, key=lambda chunk: (-scores[chunk], chunk))
 
-    def _by_meaning(self, look: vectors.Vector) -> list[int]:
+    def _by_meaning(self, look: Vector) -> list[int]:
         near = [pair for base in self._bases for pair in base.nearest(look, _DEPTH, self._allowed)]
         return [chunk for chunk, _ in sorted(near, key=lambda pair: (-pair[1], pair[0]))[:_DEPTH]]
 
-    def _relevance(self, chunk: int, words: str, rarity: Mapping[str, float], look: vectors.Vector | None) -> float:
+    def _relevance(self, chunk: int, words: str, rarity: Mapping[str, float], look: Vector | None) -> float:
         held = set(words.split(" "))
         covered = sum(value for word, value in rarity.items() if word in held) / (sum(rarity.values()) or 1.0)
         cosine = None
@@ -192,7 +197,7 @@ class _Corpus:
             cosine = next((near for base in self._bases if (near := base.cosine(chunk, look)) is not None), None)
         if cosine is None:
             return covered
-        return max(0.0, min(1.0, (covered + cosine * RELEVANT / self._least_similarity) / 2))
+        return max(0.0, min(1.0, (covered + cosine * LOCAL_SIMILARITY / self._least_similarity) / 2))
 
 
 def _fused(rankings: Sequence[Sequence[int]]) -> list[int]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+")
+_PART = re.compile(r"\w+|[^\w\s]")
 _UNSPACED = re.compile(
     "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f\u0e00-\u0e7f]+"
 )  # Japanese, Chinese, Thai: no spaces between words
@@ -70,3 +72,14 @@ sobre solo son soy su sus tambien tan te tener tengo tiene tienen todo todos tu 
 y ya yo
 """
 COMMON = frozenset(map(stem, (_COMMON_ENGLISH + _COMMON_SPANISH).split()))  # say little, wherever they stand
+
+
+def without_common(text: str) -> str:
+    """The text's words and marks without those that say little; the text itself if that leaves nothing."""
+    return " ".join(part for part in _PART.findall(text) if not _is_common(part)) or text
+
+
+@lru_cache(maxsize=50_000)
+def _is_common(word: str) -> bool:
+    found = terms(word)
+    return len(found) == 1 and found[0] in COMMON
