@@ -1,8 +1,8 @@
-"""A storm: clients at work on a server that is killed at random instants, and what it did to them.
+"""A storm: clients at work on processes that are killed at random instants, and what it did to them.
 
 An instant is drawn by traffic, not by the clock alone: after so many more requests, and a random part of the time that
-a request takes. So kills hit requests on a slow machine as on a fast one. Every other kill is aimed at the narrowest
-place instead: an effect has just been committed, and nobody has been told.
+a request takes. So kills hit requests on a slow machine as on a fast one. Every other kill is aimed at a narrow place
+instead, such as this one: an effect has just been committed, and nobody has been told.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import httpx
 from storage.database import connection, transaction
 from storage.idempotency import IdempotencyRecord
 from storage.outbox import OutboxRow
-from tests.faults.nursery import MortalServer
+from tests.faults.nursery import Mortal, MortalServer
 from tests.support.contract_client import ContractClient
 
 _UP_TIMEOUT_S = 120
 _PAUSE_S = 0.05
-_COMMIT_WITHIN_S = 5
+_LOOK_S = 0.0005
+_AIM_WITHIN_S = 5
 _LONG_AGO = "2000-01-01T00:00:00.000Z"
 
 
@@ -35,7 +36,7 @@ class Toll:
     """What a storm did."""
 
     kills: int = 0
-    in_flight: list[int] = field(default_factory=list)  # requests that hung in the air at each kill
+    in_flight: list[int] = field(default_factory=list)  # requests that hung in the air at each kill of the server
     acknowledged: int = 0
     retried: int = 0  # sendings after the first one
     replayed: int = 0  # of those acknowledged: the effect was there, its answer had been lost
@@ -43,12 +44,17 @@ class Toll:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        hit = sum(1 for count in self.in_flight if count)
         return (
-            f"{self.kills} kills ({hit} with requests in flight, {sum(self.in_flight)} requests hit), "
-            f"{self.acknowledged} acknowledged, {self.retried} retried, {self.replayed} answered from the record, "
-            f"{self.abandoned} abandoned, {self.seconds:.0f} s"
+            f"{self.hits}, {self.acknowledged} acknowledged, {self.retried} retried, "
+            f"{self.replayed} answered from the record, {self.abandoned} abandoned, {self.seconds:.0f} s"
         )
+
+    @property
+    def hits(self) -> str:
+        """The kills in words."""
+        hit = sum(1 for count in self.in_flight if count)
+        others = f"{beside} of the worker beside it, " if (beside := self.kills - len(self.in_flight)) else ""
+        return f"{self.kills} kills ({others}{hit} with requests in flight, {sum(self.in_flight)} requests hit)"
 
 
 @dataclass(frozen=True)
@@ -61,23 +67,41 @@ class Acknowledged:
     answer: bytes
 
 
+def committed() -> Any:
+    """Changes when one more answer is stored or one more job is done, which commits with its effect."""
+    return IdempotencyRecord.select().count(), OutboxRow.select().where(OutboxRow.state == "done").count()
+
+
 class Storm:
     """Runs clients against a server and kills it meanwhile; every kill takes place while a client is at work.
 
     kills: so many, fewer if the work is done before or the storm has lasted `longest_s`, after which it abates.
     gap: how many requests there are between a start and the next kill, at least and at most.
+    others: processes beside the server, one of which is killed as often as it is.
+    aims: each changes when one of the narrow places is reached; they are looked at with a connection to the database.
     """
 
     def __init__(
-        self, server: MortalServer, seed: int, *, kills: int = 0, gap: tuple[int, int] = (1, 1), longest_s: float = 60
+        self,
+        server: MortalServer,
+        seed: int,
+        *,
+        kills: int = 0,
+        gap: tuple[int, int] = (1, 1),
+        longest_s: float = 60,
+        others: Sequence[Mortal] = (),
+        aims: Sequence[Callable[[], Any]] = (committed,),
     ) -> None:
         self.toll = Toll()
         self.ledger: list[Acknowledged] = []
         self._server = server
+        self._others = others
+        self._aims = aims
         self._random = Random(seed)
         self._kills_left = kills
         self._gap = gap
         self._left_s = longest_s
+        self._until = 0.0
         self._up = threading.Event()
         self._up.set()
         self._changed = threading.Condition()
@@ -85,30 +109,46 @@ class Storm:
         self._sent = 0
         self._usual_s = 0.05
 
+    @property
+    def is_raging(self) -> bool:
+        """Whether there are kills to come, for work that is to go on for as long."""
+        return self._kills_left > 0 and time.monotonic() < self._until
+
     def run(self, work: Sequence[Callable[[], Any]]) -> list[Any]:
         """Do all of this, each in a thread, with kills until none are left or all is done; returns the results."""
         began = time.monotonic()
+        self._until = began + self._left_s
         with ThreadPoolExecutor(len(work)) as pool:
             futures = [pool.submit(each) for each in work]
-            while self._kills_left and time.monotonic() - began < self._left_s and self._wait_for_instant(futures):
-                self._kills_left -= 1
-                self.strike()
-                _raise_what_failed(futures)
+            try:
+                while self.is_raging and self._wait_for_instant(futures):
+                    self._kills_left -= 1
+                    self.strike()
+                    _raise_what_failed(futures)
+            finally:
+                self._until = 0.0
             wait(futures)
         self._left_s -= time.monotonic() - began
         self.toll.seconds += time.monotonic() - began
         return [future.result() for future in futures]
 
     def strike(self) -> None:
-        """Kill the server and start it again; a dead process' leases run out at once, as if their time had passed."""
-        self._up.clear()
-        self.toll.in_flight.append(self._flying)
-        self._server.kill()
+        """Kill a process and start it again; leases run out at once, as if their time had passed.
+
+        Those of processes that live on do too, so that their work is taken from them while they are at it.
+        """
+        victim = self._random.choice([self._server, *self._others])
+        is_server = victim is self._server
+        if is_server:
+            self._up.clear()
+            self.toll.in_flight.append(self._flying)
+        victim.kill()
         self.toll.kills += 1
         with transaction():
             OutboxRow.update(lease_until=_LONG_AGO).where(OutboxRow.state == "claimed").execute()
-        self._server.start()
-        self._up.set()
+        victim.start()
+        if is_server:
+            self._up.set()
 
     def await_server(self) -> None:
         """Return once the server is up."""
@@ -149,22 +189,19 @@ class Storm:
         if self._kills_left % 2:
             wait(futures, timeout=pause_s)
         else:
-            _wait_for_commit(futures)
+            _wait_for_change(self._random.choice(self._aims), futures)
         return not all(future.done() for future in futures)
 
 
-def _wait_for_commit(futures: Sequence[Future[Any]]) -> None:
-    """Wait until one more answer is stored or one more job is done, which commits with its effect."""
-    deadline = time.monotonic() + _COMMIT_WITHIN_S
+def _wait_for_change(look: Callable[[], Any], futures: Sequence[Future[Any]]) -> None:
+    """Wait until what there is to see is no longer what it was."""
+    deadline = time.monotonic() + _AIM_WITHIN_S
     with connection():
-        before = _committed()
-        while _committed() == before and time.monotonic() < deadline:
+        before = look()
+        while look() == before and time.monotonic() < deadline:
             if all(future.done() for future in futures):
                 return
-
-
-def _committed() -> tuple[int, int]:
-    return IdempotencyRecord.select().count(), OutboxRow.select().where(OutboxRow.state == "done").count()
+            time.sleep(_LOOK_S)
 
 
 def _raise_what_failed(futures: Sequence[Future[Any]]) -> None:
