@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
 
-from engine.jobs import doorbell
+from engine.jobs import doorbell, worker
 from storage import audit, clock, knowledge, outbox
 from storage import knowledge_crawls as crawls
 from storage.database import after_commit, connection, transaction
@@ -21,6 +23,8 @@ from .fetch_errors import UrlRefused
 
 WAIT_S = 2.0
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.01, 0.1
+
+_deadline: ContextVar[float | None] = ContextVar("crawl_deadline", default=None)
 
 
 def start(
@@ -86,16 +90,35 @@ def cancel(tenant: Tenant, base_oid: str, oid: str, *, actor: Actor) -> Knowledg
 def once_listed(tenant: Tenant, oid: str, within_s: float = WAIT_S) -> KnowledgeCrawl | None:
     """The crawl when its sitemaps are read, or as it is when that takes longer; None once it is gone.
 
-    Only waits: a site that is slow holds up a worker and nobody who asks.
+    Reads them in this thread unless a worker does, so that busy workers are no reason to know nothing. A site that is
+    slow is left to the workers when the time is over.
     """
     deadline, look_s = time.monotonic() + within_s, _FIRST_LOOK_S
-    while True:
-        with connection():
-            crawl = crawls.find(tenant, oid)
-        if crawl is None or not crawl.is_open or crawl.phase != "sitemaps" or time.monotonic() >= deadline:
-            return crawl
-        time.sleep(look_s)
-        look_s = min(look_s * 2, _LONGEST_LOOK_S)
+    with in_a_hurry(deadline):
+        while True:
+            with connection():
+                crawl = crawls.find(tenant, oid)
+            if crawl is None or not crawl.is_open or crawl.phase != "sitemaps" or time.monotonic() >= deadline:
+                return crawl
+            if not worker.work_next(lane_of(oid)):
+                time.sleep(look_s)
+                look_s = min(look_s * 2, _LONGEST_LOOK_S)
+
+
+@contextlib.contextmanager
+def in_a_hurry(deadline: float) -> Iterator[None]:
+    """Steps of crawls in this thread give up what they wait for at this moment of the monotonic clock."""
+    token = _deadline.set(deadline)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def left_s() -> float | None:
+    """Seconds until somebody who waits has waited long enough; None where nobody does."""
+    deadline = _deadline.get()
+    return None if deadline is None else max(0.001, deadline - time.monotonic())
 
 
 def lane_of(oid: str) -> str:

@@ -19,10 +19,10 @@ from storage.knowledge_crawls import KnowledgeCrawl, KnowledgeCrawlPage
 from storage.tenancy import Actor, Tenant
 
 from . import crawl_list, robots, sitemap
-from .crawl import put_step
+from .crawl import left_s, put_step
 from .crawl_pages import AskFirst, Seen, conclude, drop_document, known_of, look_at, rules_of, take
 from .fetch import Fetched, fetcher
-from .fetch_errors import BadAnswer, FetchError
+from .fetch_errors import BadAnswer, FetchError, TooSlow
 from .robots import Robots
 from .urls import Url, parse
 
@@ -135,10 +135,14 @@ def _read_sitemap(task: Task, crawl: KnowledgeCrawl) -> None:
         return
     found, was_at, problem = sitemap.Sitemap(), url, None
     try:
-        answer = fetcher().fetch(task.tenant.environment, url, max_bytes=sitemap.MAX_BYTES)
+        answer = fetcher().fetch(task.tenant.environment, url, max_bytes=sitemap.MAX_BYTES, timeout_s=left_s())
         _require_success(answer)
         found, was_at = sitemap.read(answer.body, sitemap.MAX_ADDRESSES), answer.url
     except FetchError as error:
+        if isinstance(error, TooSlow) and left_s() is not None:
+            with connection():
+                task.hold(clock.now(), "Left to a worker, which has more time")
+            return
         if error.is_temporary and task.claim.failures + 1 < MAX_TRIES:
             raise Retry(str(error)) from error
         problem = error

@@ -20,7 +20,8 @@ from .fetch_errors import UrlRefused
 
 Config = dict[str, Any]
 
-PLACE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_-]{0,63})\s*\}\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+PLACE = re.compile(rf"\{{\{{\s*({_NAME.pattern})\s*\}}\}}")
 
 _MASK = "…"
 _SHOWN = 4
@@ -54,6 +55,8 @@ def _problems(config: Config) -> Iterator[Problem]:
         if step.get("name"):
             yield from known.take(step["name"], f"/steps/{place}/name")
         for name in step.get("extract") or {}:
+            if not _NAME.fullmatch(name):
+                yield Problem(f"/steps/{place}/extract", "A place is called by letters, digits, _ and - only")
             yield from known.take(name, f"/steps/{place}/extract/{name}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import threading
 from collections import Counter
 
 import pytest
@@ -15,6 +16,7 @@ from storage import knowledge_crawls as crawls
 from storage.database import transaction
 from storage.errors import Blocked, Conflict, NotFound
 from storage.knowledge_documents import KnowledgeDocument
+from storage.outbox import OutboxRow
 from tests.support.web import Page, Site
 
 SITEMAP = "/sitemap.xml"
@@ -627,20 +629,26 @@ class TestNextRound:
 
 
 class TestWaiting:
-    def test_ends_when_the_sitemaps_are_read(self, tenant, order):
+    def test_ends_when_the_sitemaps_are_read(self, tenant, site, order):
+        seen = crawl.once_listed(tenant, order())
+
+        assert (seen.urls_found, seen.phase, site.paths()) == (3, "pages", [SITEMAP])
+
+    def test_ends_when_the_time_is_over_and_leaves_the_rest_to_workers(self, tenant, site, order, found):
+        release = threading.Event()
+        site.pages[SITEMAP].before = lambda: release.wait(30)
         oid = order()
+
+        assert crawl.once_listed(tenant, oid, within_s=0.3).status == "queued"
+        site.pages[SITEMAP].before = None
+        release.set()
         work(oid)
-
-        assert crawl.once_listed(tenant, oid).urls_found == 3
-
-    def test_ends_when_the_time_is_over(self, tenant, order):
-        oid = order()
-
-        assert crawl.once_listed(tenant, oid, within_s=0).status == "queued"
+        assert (found(oid).status, OutboxRow.select().where(OutboxRow.failures > 0).count()) == ("completed", 0)
 
     def test_sees_what_a_worker_does_meanwhile(self, tenant, order, monkeypatch):
         oid = order()
-        monkeypatch.setattr(crawl.time, "sleep", lambda _: work(oid))
+        monkeypatch.setattr(crawl.worker, "work_next", lambda _: False)
+        monkeypatch.setattr(crawl.time, "sleep", lambda _: (monkeypatch.undo(), work(oid)))
 
         assert crawl.once_listed(tenant, oid, within_s=30).urls_found == 3
 
