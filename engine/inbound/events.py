@@ -17,6 +17,7 @@ What = Said | Status | Preference | Renamed | Ignored
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in (Said, Status, Preference, Renamed, Ignored)}
 _LONGEST_NAME = 200  # characters of a provider's id or a contact: they stand in indexes
+_DEEPEST = 50
 
 
 def to_store(event: Event) -> NewEvent:
@@ -53,14 +54,19 @@ def short(text: str) -> str:
     return f"{clean[:100]}#{hashlib.sha256(clean.encode()).hexdigest()}"
 
 
-def storable(value: Any) -> Any:
-    """The same without what no database takes: NUL, halves of surrogate pairs, numbers that JSON does not know."""
+def storable(value: Any, depth: int = 0) -> Any:
+    """The same without what no database takes: NUL, halves of surrogate pairs, numbers that JSON does not know.
+
+    What is nested deeper than any provider nests is left out.
+    """
     if isinstance(value, str):
         return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping | list | tuple) and depth == _DEEPEST:
+        return None
     if isinstance(value, Mapping):
-        return {storable(str(name)): storable(member) for name, member in value.items()}
+        return {storable(str(name)): storable(member, depth + 1) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [storable(item) for item in value]
+        return [storable(item, depth + 1) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

@@ -10,6 +10,7 @@ from engine.conversations import ring_after_commit
 from engine.jobs.registry import Retry, Task, job
 from storage import outbox
 from storage.database import connection, transaction
+from storage.errors import Blocked
 from storage.tenancy import Tenant
 
 ATTEMPTS = 2
@@ -35,7 +36,7 @@ def mark(task: Task) -> None:
             channel = channels.of(task.tenant, task.payload["channel"])
         if channel is not None:
             channel.mark_read(task.payload["message"])
-    except SendError as error:
+    except (SendError, Blocked) as error:
         if task.claim.failures + 1 < ATTEMPTS:
             raise Retry(str(error)) from error
         _log.info("not_marked_read", channel=task.payload["channel"], code=error.code)

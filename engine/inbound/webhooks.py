@@ -8,9 +8,8 @@ the very bytes that came.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Literal
-from urllib.parse import parse_qsl
 
 import structlog
 
@@ -24,6 +23,8 @@ from storage.tenancy import Tenant
 
 Verdict = Literal["ok", "ignored", "signature_invalid", "error"]
 
+_MOST_STRANGERS = 100  # accounts of others that a body may name before ours, or anybody could have us look up thousands
+
 _log = structlog.get_logger(__name__)
 
 
@@ -36,8 +37,8 @@ def of_whatsapp(request: Request) -> Verdict:
     Meta never repeats what was answered 200.
     """
     payload = _json(request.body)
-    events: list[Event] = [] if payload is None else channels.module("whatsapp").read(payload)
-    batches = _addressed("whatsapp", request, events)
+    events = channels.module("whatsapp").read(payload)
+    batches = _addressed(request, events)
     if not batches:
         if not _is_signed_by_server(request):
             return "signature_invalid"
@@ -53,10 +54,13 @@ def of_email(request: Request) -> bool:
     Raises Unavailable where secrets cannot be opened.
     """
     payload = _json(request.body)
-    events: list[Event] = [] if payload is None else channels.module("email").read(payload)
-    batches = _addressed("email", request, events)
-    accept_all(batches)
-    return bool(batches)
+    email = channels.module("email")
+    for domain in email.addresses(payload):
+        tenant = _owner("email", domain, request)
+        if tenant is not None:
+            accept(tenant, "email", email.read(payload))
+            return True
+    return False
 
 
 def of_telegram(oid: str, request: Request) -> bool:
@@ -64,7 +68,7 @@ def of_telegram(oid: str, request: Request) -> bool:
 
     Raises Unavailable where secrets cannot be opened.
     """
-    return _of_integration("telegram", oid, request, _json)
+    return _of_integration("telegram", oid, request, _json(request.body))
 
 
 def of_twilio(oid: str, request: Request) -> bool:
@@ -72,17 +76,15 @@ def of_twilio(oid: str, request: Request) -> bool:
 
     Raises Unavailable where secrets cannot be opened.
     """
-    return _of_integration("sms", oid, request, _form)
+    return _of_integration("sms", oid, request, channels.module("sms").payload_of(request))
 
 
-def _of_integration(channel: str, oid: str, request: Request, parse: Callable[[bytes], Any]) -> bool:
+def _of_integration(channel: str, oid: str, request: Request, payload: Any) -> bool:
     integration = rows.by_oid(oid)
     owner = None if integration is None or integration.channel != channel else _opened(integration)
     if owner is None or not channels.module(channel).is_authentic(request, owner[1]):
         return False
-    payload = parse(request.body)
-    if payload is not None:
-        accept(owner[0], channel, channels.module(channel).read(payload))
+    accept(owner[0], channel, channels.module(channel).read(payload))
     return True
 
 
@@ -91,20 +93,20 @@ def is_ours(verify_token: str) -> bool:
     return integrations.knows_verify_token(verify_token)
 
 
-def _addressed(channel: str, request: Request, events: Iterable[Event]) -> list[Batch]:
-    """The events by the tenant that each is for; those for whom nobody can verify the request are left out."""
+def _addressed(request: Request, events: Iterable[Event]) -> list[Batch]:
+    """WhatsApp's events by the tenant that each is for; those for whom nobody can verify the request are left out."""
     owners: dict[str, Tenant | None] = {}
     found: dict[int, tuple[Tenant, list[Event]]] = {}
     for event in events:
-        if event.address not in owners:
-            owners[event.address] = _owner(channel, event.address, request)
-        tenant = owners[event.address]
+        if event.address not in owners and list(owners.values()).count(None) < _MOST_STRANGERS:
+            owners[event.address] = _owner("whatsapp", event.address, request)
+        tenant = owners.get(event.address)
         if tenant is not None:
             found.setdefault(tenant.id, (tenant, []))[1].append(event)
     strangers = sorted(address for address, tenant in owners.items() if tenant is None)
     if strangers:
-        _log.warning("webhook_not_verified", channel=channel, addresses=strangers[:20])
-    return [Batch(tenant, channel, mine) for tenant, mine in found.values()]
+        _log.warning("webhook_not_verified", channel="whatsapp", addresses=strangers[:20])
+    return [Batch(tenant, "whatsapp", mine) for tenant, mine in found.values()]
 
 
 def _owner(channel: str, address: str, request: Request) -> Tenant | None:
@@ -155,7 +157,3 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
-
-
-def _form(body: bytes) -> dict[str, str]:
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
