@@ -9,6 +9,7 @@ from typing import Any
 
 import phonenumbers
 
+from engine import waits
 from storage import accounts, agents, api_keys, audit
 from storage.accounts import Account
 from storage.database import after_commit, transaction
@@ -34,6 +35,8 @@ def update(tenant: Tenant, body: Mapping[str, Any], *, actor: Actor) -> Account:
             columns["default_region"] = body["defaultRegion"]
             after_commit(api_keys.forget)  # a key remembers it for its caller
         accounts.save(account, **columns)
+        if body.keys() & {"quietHours", "frequencyCap"}:
+            waits.reconsider_all(account.id)
         audit.record(tenant, actor, "account.updated", account.id, {"changed": sorted(body)})
         return account
 

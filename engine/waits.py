@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from engine.jobs import doorbell
-from storage import deliveries, outbox
+from storage import accounts, deliveries, outbox
 from storage.database import after_commit, transaction
 from storage.tenancy import Tenant
 
@@ -20,6 +20,12 @@ def reconsider(tenant: Tenant, lead_number: int) -> None:
     if lanes and outbox.wake(RULES, lanes=lanes):
         for lane in lanes:
             after_commit(partial(doorbell.ring, lane))
+
+
+def reconsider_all(account_id: str) -> None:
+    """Decide again on all that an account's rules hold, for they have changed. The next sweep finds the messages."""
+    for environment in accounts.ENVIRONMENTS:
+        outbox.wake(RULES, tenant=accounts.tenant_row(account_id, environment).tenant)
 
 
 def resume(tenant: Tenant, channel: str) -> None:

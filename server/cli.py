@@ -21,6 +21,7 @@ from . import startup
 from .demo.command import demo
 from .import_command import import_command
 from .openapi_commands import json_option, openapi
+from .secrets_command import secrets
 
 
 def _answer(data: dict[str, Any], plain: str, as_json: bool) -> None:
@@ -36,6 +37,7 @@ def main() -> None:
 main.add_command(openapi)
 main.add_command(demo)
 main.add_command(import_command)
+main.add_command(secrets)
 
 
 @main.command()

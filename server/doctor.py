@@ -119,10 +119,10 @@ def _secrets(chosen: Settings, *, is_stored: bool) -> Check:
         database.database.close_all()
     if shut:
         fix = "Add the key that they were saved under to NEWLEAF_SECRET_KEY, or save them anew."
-        return Check("secrets", f"{shut} integrations cannot be opened", fix)
+        return Check("secrets", f"integrations that cannot be opened: {shut}", fix)
     if not vault.is_configured():
         return Check("secrets", "no NEWLEAF_SECRET_KEY: integrations cannot be saved")
-    return Check("secrets", f"a key is set; {old} integrations are under an older one" if old else "a key is set")
+    return Check("secrets", f"a key is set; integrations under an older one: {old}" if old else "a key is set")
 
 
 def _model(chosen: Settings) -> Check:

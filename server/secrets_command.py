@@ -1,0 +1,34 @@
+"""`newleaf secrets`: the secrets of integrations, when the key that they are kept under is changed."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from . import startup
+
+
+@click.group()
+def secrets() -> None:
+    """Secrets of integrations."""
+
+
+@secrets.command()
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+def reseal(as_json: bool) -> None:
+    """Seal every secret under the first key of NEWLEAF_SECRET_KEY, so that older ones can be taken away."""
+    from engine import vault
+    from engine.integrations import changes
+    from storage.database import connection
+    from storage.errors import NewleafError
+
+    chosen = startup.migrated()
+    try:
+        with startup.said_plainly(), connection():
+            vault.configure(chosen.secret_key.get_secret_value() if chosen.secret_key else None)
+            vault.require_key()
+            done = changes.reseal()
+    except NewleafError as error:
+        raise click.ClickException(error.message) from None
+    click.echo(json.dumps({"resealed": done}) if as_json else f"{done} resealed")
