@@ -154,9 +154,13 @@ def note_health(
     facts: Mapping[str, str],
     proven: Collection[str],
 ) -> None:
-    """Keep the answer of a check, in the caller's transaction. proven: addresses that the provider confirmed."""
+    """Keep the answer of a check, in the caller's transaction. proven: addresses that the provider confirmed.
+
+    facts: what the provider calls the account; where it says nothing, as a failing one does, the known ones stay.
+    """
     moment = clock.stamp()
-    integration.store(health=state, health_detail=detail, facts=dict(facts), checked_at=moment)
+    known = dict(facts) or integration.facts
+    integration.store(health=state, health_detail=detail, facts=known, checked_at=moment)
     for row in _addresses(tenant, integration):
         if row.address in proven:
             row.store(proven_at=moment)

@@ -55,6 +55,8 @@ def accept(way: Way, attempt: DeliveryAttempt, sent: Sent) -> None:
         with transaction():
             _note_accepted(way, attempt, sent)
         raise
+    if way.task.claim.held_for == MISCONFIGURED:
+        note_health(way.tenant, way.conversation.channel, Health(True, "A message was taken."))
 
 
 def _note_accepted(way: Way, attempt: DeliveryAttempt, sent: Sent) -> None:
