@@ -21,6 +21,7 @@ from . import startup
 from .demo.command import demo
 from .import_command import import_command
 from .openapi_commands import json_option, openapi
+from .simulate_command import simulate_command
 from .secrets_command import secrets
 
 
@@ -37,6 +38,7 @@ def main() -> None:
 main.add_command(openapi)
 main.add_command(demo)
 main.add_command(import_command)
+main.add_command(simulate_command)
 main.add_command(secrets)
 
 
