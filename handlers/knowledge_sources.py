@@ -35,7 +35,8 @@ def crawl_sitemap(id_: str, user: Caller, body: dict[str, Any]) -> Answer:
         actor=user.actor,
     )
     place = f"/api/knowledge-bases/{id_}/crawl-jobs/{crawl.oid}"
-    return Answer(_started(crawl), 202, place, then=partial(_listed, user.tenant, crawl))
+    then = partial(_listed, user.tenant, crawl) if crawl.sitemap_url else None  # else all is known already
+    return Answer(_started(crawl), 202, place, then=then)
 
 
 def list_crawl_jobs(id_: str, user: Caller, skip: int = 0, limit: int = 50, cursor: str | None = None) -> Page:

@@ -85,7 +85,7 @@ class Reach:
 
     allows_private: what may be reached although it is not public, and all that the test environment may reach:
     `10.1.0.0/16` or `wiki.example.com` (on the allowed ports), `127.0.0.1:8931`, `[::1]:8931`, `127.0.0.1:*`. ports:
-    those of public addresses. Raises ValueError for other entries.
+    those of public addresses; without any nothing but what is listed is reached. Raises ValueError for other entries.
     """
 
     def __init__(self, allows_private: Iterable[str] = (), ports: Iterable[int] = DEFAULT_PORTS) -> None:
@@ -93,7 +93,12 @@ class Reach:
         self._entries = [_read(entry.strip().lower(), self._ports) for entry in allows_private if entry.strip()]
 
     def require_lookup(self, url: Url, *, only_listed: bool) -> None:
-        """Raises StaysInside where even asking for the addresses of this host would leave the machine."""
+        """Raises AddressRefused where the host's addresses need not be asked for: the port is allowed nowhere.
+
+        Raises StaysInside where even asking for them would leave the machine.
+        """
+        if not only_listed and not self._has_port(url.port):
+            raise self._wrong_port(url)
         if not only_listed or _is_literal(url.host) or url.host == "localhost" or url.host.endswith(".localhost"):
             return
         if not any(entry.host == url.host for entry in self._entries):
@@ -108,10 +113,16 @@ class Reach:
         if only_listed:
             raise _stays_inside(url)
         if url.port not in self._ports:
-            known = ", ".join(map(str, sorted(self._ports)))
-            raise AddressRefused("port_not_allowed", f"Port {url.port} is not allowed, only {known}.")
+            raise self._wrong_port(url)
         if not is_public(address):
             raise AddressRefused("address_not_public", f"{url.host} is not on the public internet.")
+
+    def _has_port(self, port: int) -> bool:
+        return port in self._ports or any(entry.ports is None or port in entry.ports for entry in self._entries)
+
+    def _wrong_port(self, url: Url) -> AddressRefused:
+        known = ", ".join(map(str, sorted(self._ports))) or "none"
+        return AddressRefused("port_not_allowed", f"Port {url.port} is not allowed. Allowed: {known}.")
 
 
 def _stays_inside(url: Url) -> StaysInside:

@@ -140,6 +140,14 @@ class TestAddress:
 
         assert refusal.value.code == "port_not_allowed"
 
+    def test_without_any_port_nothing_is_even_looked_up(self):
+        names = Names()
+
+        with pytest.raises(AddressRefused) as refusal:
+            Fetcher(Reach(ports=()), resolve=names).fetch("live", "https://www.example.com/")
+
+        assert (refusal.value.code, names.asked) == ("port_not_allowed", [])
+
     def test_port_allowed_by_the_operator_does_not_open_private_addresses(self):
         reach = Reach(ports=[8080])
 
