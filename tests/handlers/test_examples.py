@@ -38,12 +38,18 @@ def world(client: ContractClient) -> dict[str, str]:
     opened = client.post("/api/conversations/start", json={"leadId": other, "channel": "sms", "message": "Hello"})
     table = {"file": ("leads.csv", b"Name,Mobile\nAda Example,+12025550142\n", "text/csv")}
     integration = client.put("/api/integrations/whatsapp", json=INTEGRATION).json()
+    base = client.post("/api/knowledge-bases", json={"name": "Docs"}).json()["_id"]
+    place = f"/api/knowledge-bases/{base}"
+    source = {"name": "Products", "url": "https://shop.example.com/api/products"}
     key = {"name": "Other", "scopes": ["leads:view"], "environment": "test"}
     return {
         "/api/leads/{id}": str(lead),
         "/api/conversations/{id}": opened.json()["_id"],
         "/api/agent-config/{id}": agent,
         "/api/api-keys/{id}": client.post("/api/api-keys", json=key).json()["apiKey"]["_id"],
+        "/api/knowledge-bases/{id}": base,
+        "{documentId}": client.post(f"{place}/documents", json={"content": "Hello"}).json()["_id"],
+        "{whId}": client.post(f"{place}/webhooks", json=source).json()["_id"],
         "{channel}": integration["channel"],
         "{token}": client.get("/api/accounts/current").json()["webhookToken"],
         "42": str(lead),
@@ -55,7 +61,9 @@ def world(client: ContractClient) -> dict[str, str]:
 def path_of(operation: Operation, example: str, world: dict[str, str]) -> str:
     template = operation.path[: operation.path.index("}") + 1] if "}" in operation.path else operation.path
     path = operation.path.replace("{channel}", example if example in CHANNELS else world["{channel}"])
-    return path.replace("{token}", world["{token}"]).replace("{id}", world.get(template, ""))
+    for name in ("{token}", "{documentId}", "{whId}"):
+        path = path.replace(name, world[name])
+    return path.replace("{id}", world.get(template, ""))
 
 
 def living(body: Any, world: dict[str, str]) -> Any:
