@@ -71,8 +71,14 @@ def get(tenant: Tenant, channel: str) -> Integration:
 
 def lock(tenant: Tenant, channel: str) -> Integration:
     """The tenant's integration of this channel, held until the caller's transaction ends. Raises NotFound."""
+    return _found(lock_if_there(tenant, channel))
+
+
+def lock_if_there(tenant: Tenant, channel: str) -> Integration | None:
+    """The same, but None where there is none."""
     query = Integration.of(tenant).where(Integration.channel == channel)
-    return _found((query if is_sqlite() else query.for_update()).first())
+    found: Integration | None = (query if is_sqlite() else query.for_update()).first()
+    return found
 
 
 def _found(integration: Integration | None) -> Integration:

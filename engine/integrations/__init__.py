@@ -104,13 +104,13 @@ def verify_address(fingerprint: str) -> str:
 def note_health(tenant: Tenant, channel: str, health: Health) -> None:
     """Keep what a call to the provider told of the tenant's integration; nothing to do where it was removed."""
     with transaction():
-        integration = integrations.find(tenant, channel)
+        integration = integrations.lock_if_there(tenant, channel)
         if integration is not None:
             keep_health(tenant, integration, health)
 
 
 def keep_health(tenant: Tenant, integration: Integration, health: Health) -> None:
-    """Keep the answer of a check, in the caller's transaction; the audit log tells only where it has changed."""
+    """Keep the answer of a check with a held integration; the audit log tells only where it has changed."""
     state: HealthState = "healthy" if health.is_healthy else "unhealthy"
     if integration.health != state:
         metadata = {"channel": integration.channel, "detail": health.detail}

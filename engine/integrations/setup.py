@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine import channels
 from engine.channels import Channel, Credentials, Deferred, Health, OutcomeUnknown, SendError
 from engine.channels.sandbox import Sandbox
@@ -19,7 +21,7 @@ from . import keep_health, opened
 def set_up(task: Task) -> None:
     """Make an integration ready that was saved: payload {channel, revision}; nothing to do once it changed again."""
     with connection():
-        integration = _at_revision(task)
+        integration = _at_revision(task, integrations.find)
     if integration is None:
         with transaction():
             task.complete()
@@ -33,14 +35,14 @@ def set_up(task: Task) -> None:
         raise Retry(health.detail)
 
 
-def _at_revision(task: Task) -> Integration | None:
-    integration = integrations.find(task.tenant, task.payload["channel"])
+def _at_revision(task: Task, find: Callable[[Tenant, str], Integration | None]) -> Integration | None:
+    integration = find(task.tenant, task.payload["channel"])
     is_same = integration is not None and integration.updated_at == task.payload["revision"]
     return integration if is_same else None
 
 
 def _keep(task: Task, health: Health) -> None:
-    integration = _at_revision(task)
+    integration = _at_revision(task, integrations.lock_if_there)
     if integration is not None:
         keep_health(task.tenant, integration, health)
 
