@@ -52,6 +52,10 @@ class OpenAIServer:
         body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_770_000_000, "model": self.model}
         self.replies.append(Reply(body={**body, "choices": [choice], "usage": usage}))
 
+    def refuses(self) -> None:
+        """Queues what a safety system says instead of the model."""
+        self.answers({"role": "assistant", "content": None, "refusal": "I cannot help with that."})
+
     def fails(self, status: int, code: str | None = None, headers: dict[str, str] | None = None) -> None:
         error = {"message": f"failed, your key was {API_KEY}", "type": "error", "param": None, "code": code}
         self.replies.append(Reply(status, {"error": error}, headers or {}))

@@ -172,7 +172,7 @@ def test_page_of_a_gateway_instead_of_json_is_unavailable(openai_server, make_co
 
 
 def test_refusal_is_told_apart(openai_server, make_context):
-    openai_server.answers({"role": "assistant", "content": None, "refusal": "I cannot help with that."})
+    openai_server.refuses()
 
     with pytest.raises(ModelRefused):
         take_turn(make_context(), openai_server.config())
