@@ -21,8 +21,8 @@ from . import startup
 from .demo.command import demo
 from .import_command import import_command
 from .openapi_commands import json_option, openapi
-from .simulate_command import simulate_command
 from .secrets_command import secrets
+from .simulate_command import simulate_command
 
 
 def _answer(data: dict[str, Any], plain: str, as_json: bool) -> None:
@@ -38,8 +38,8 @@ def main() -> None:
 main.add_command(openapi)
 main.add_command(demo)
 main.add_command(import_command)
-main.add_command(simulate_command)
 main.add_command(secrets)
+main.add_command(simulate_command)
 
 
 @main.command()
