@@ -22,12 +22,16 @@ KINDS: dict[str, str] = {
     "cursor": "cursor",
     "customFields": "custom fields",
     "defaultAgentId": "agent",
+    "documentId": "document",
+    "documentIds": "document",
     "email": "email",
     "externalId": "external id",
     "filters": "filter",
     "Idempotency-Key": "idempotency key",
     "importBatchId": "import batch",
+    "jobId": "crawl job",
     "kbId": "knowledge base",
+    "knowledgeBaseId": "knowledge base",
     "knowledgeBaseIds": "knowledge base",
     "leadId": "lead",
     "lead_id": "external id",
@@ -37,6 +41,7 @@ KINDS: dict[str, str] = {
     "search": "text",
     "tags": "tag",
     "uploadId": "upload",
+    "whId": "webhook source",
 }
 
 # Names of parameters in paths that name an object there and something else in bodies.
@@ -47,6 +52,7 @@ PATHS: dict[str, str] = {
     "/api/agent-config/": "agent",
     "/api/api-keys/": "api key",
     "/api/conversations/": "conversation",
+    "/api/knowledge-bases/": "knowledge base",
     "/api/leads/": "lead",
 }
 
@@ -55,6 +61,7 @@ NO_IDS: dict[str, str] = {
     "accessToken": "a credential with a provider",
     "authToken": "a credential with a provider",
     "botToken": "a credential with a provider",
+    "documents.id": "where an id stands in what somebody else's server answers",
     "If-Match": "a digest of the object that the path names",
     "nextStageIds": "stages of the agent in the same body",
     "nextStages.id": "a stage of the agent in the same body",
@@ -136,6 +143,8 @@ UNKNOWN: dict[str, list[Any]] = {
     "conversation": ["6f" * 12, "7f" * 12],
     "csv": [csv("+12025550199")],
     "custom fields": [{"nobodys": "nobodys value"}],
+    "crawl job": ["cf" * 12],
+    "document": ["df" * 12],
     "email": ["nobody@example.com"],
     "external id": ["nobodys-1", "nobodys-2"],
     "idempotency key": ["nobodys-request"],
@@ -146,5 +155,6 @@ UNKNOWN: dict[str, list[Any]] = {
     "tag": ["nobodys tag"],
     "text": ["nobodys name", "nobodys words", "5550199"],
     "upload": ["af" * 12],
+    "webhook source": ["ef" * 12],
 }
 UNKNOWN["filter"] = filters(UNKNOWN)

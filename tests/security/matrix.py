@@ -31,7 +31,7 @@ _GENERATED = (
     (re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z"), "<time>"),
 )
 # Members that differ from one world to the next, or with what the background worker has done already.
-_VARYING = {"requestId", "keyHint", "lastUsedAt", "deliveryStatus"}
+_VARYING = {"requestId", "keyHint", "lastUsedAt", "deliveryStatus", "state", "failure", "lastTriggeredAt", "nextRunAt"}
 _VARYING_HEADERS = {"date", "etag", "x-request-id", "content-length", "server"}
 
 

@@ -26,6 +26,9 @@ from storage import (
     inbox,
     integrations,
     knowledge,
+    knowledge_crawls,
+    knowledge_documents,
+    knowledge_sources,
     leads,
     outbox,
     roles,
@@ -120,6 +123,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
     row = accounts.tenant_row(account_id, environment)
     tenant, word = row.tenant, mark or "own"
     bases = [knowledge.add(tenant, name=f"{word} base", description=f"{word} facts").oid for _ in range(2)]
+    known_facts = _add_facts(tenant, word, bases[0])
     script = [_add_agent(tenant, word, status, bases[:1]) for status in ("active", "inactive")]
     batch = _add_import(tenant, word)
     people = _add_leads(tenant, word, batch, script[0], is_victim=mark is not None)
@@ -145,6 +149,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
         "idempotency key": [f"{word}-request"],
         "import batch": [batch],
         "knowledge base": bases,
+        **known_facts,
         "lead": [lead.number for lead in named],
         "phone": [lead.phone for lead in (named[0], named[-1])],
         "tag": [f"{word} tag"],
@@ -161,6 +166,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
         upload.oid,
         *script,
         *bases,
+        *(oid for oids in known_facts.values() for oid in oids),
         *(key.row.id for key in keys),
         owner.row.id,
     }
@@ -192,6 +198,37 @@ def _add_agent(tenant: Tenant, word: str, status: str, bases: list[str]) -> str:
     if word != "own":  # newer than any of the attacker's
         agents.get(tenant, agent.oid).store(created_at="2999-01-01T00:00:00.000Z")
     return agent.oid
+
+
+def _add_facts(tenant: Tenant, word: str, base_oid: str) -> dict[str, list[str]]:
+    """Two documents, crawls with a page each and webhook sources of a knowledge base, by kind."""
+    base = knowledge.get(tenant, base_oid)
+    found: dict[str, list[str]] = {"document": [], "crawl job": [], "webhook source": []}
+    for n in range(2):
+        url = f"https://{word}.example.com/{n}"
+        columns = {"title": f"{word} document", "content": f"{word} facts", "status": "ready", "source_url": url}
+        document = knowledge_documents.add(tenant, base, columns).oid
+        crawl = knowledge_crawls.add(
+            tenant,
+            base,
+            sitemap_url=url,
+            urls=[],
+            max_pages=10,
+            uses_llm_distill=True,
+            recrawl_hours=1,
+            actor=SYSTEM,
+        )
+        knowledge_crawls.list_pages(tenant, crawl, [url, f"{url}?b"])
+        page = knowledge_crawls.next_page(tenant, crawl)
+        assert page is not None
+        page.store(document_oid=document, outcome="indexed")
+        knowledge_crawls.save(crawl, status="completed", next_crawl_at=_MOMENT)
+        config = {"url": url, "headers": {"X-A": f"{word} header"}}
+        source = {"name": f"{word} source", "config": config, "timeout_ms": 1000}
+        webhook = knowledge_sources.add(tenant, base, new_id(), actor=SYSTEM, **source)
+        for kind, oid in (("document", document), ("crawl job", crawl.oid), ("webhook source", webhook.oid)):
+            found[kind].append(oid)
+    return found
 
 
 def _add_import(tenant: Tenant, word: str) -> str:
