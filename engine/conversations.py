@@ -67,7 +67,8 @@ def start(
             return Changed(conversation, put_turn(tenant, conversation, opening=True, template=template))
         spec = spec_of(agent)
         stage_id = spec.stages[0].id if spec.stages else None
-        say(tenant, conversation, "agent", text, template=template, agent_config_id=agent.oid, stage_id=stage_id)
+        pins: dict[str, Any] = {"agent_config_id": agent.oid, "agent_version": agent.version, "stage_id": stage_id}
+        say(tenant, conversation, "agent", text, template=template, **pins)
         mark_contacted(lead)
         return Changed(conversation)
 
