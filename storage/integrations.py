@@ -136,12 +136,11 @@ def change(integration: Integration, **columns: Any) -> None:
 
 def set_addresses(tenant: Tenant, integration: Integration, addresses: Collection[str]) -> None:
     """Have a held integration claim these addresses and no others; one that it keeps stays proven."""
-    known = {row.address for row in _addresses(tenant, integration)}
-    gone = sorted(known - set(addresses))
-    if gone:
-        of_integration = IntegrationAddress.integration_id == integration.id
-        IntegrationAddress.remove(tenant).where(of_integration & IntegrationAddress.address.in_(gone)).execute()
-    for address in sorted(set(addresses) - known):
+    given_up = IntegrationAddress.address.not_in(sorted(addresses))
+    of_integration = IntegrationAddress.integration_id == integration.id
+    IntegrationAddress.remove(tenant).where(of_integration & given_up).execute()
+    kept = {row.address for row in _addresses(tenant, integration)}
+    for address in sorted(set(addresses) - kept):
         IntegrationAddress.add(
             tenant, integration_id=integration.id, channel=integration.channel, address=address, proven_at=None
         )

@@ -87,7 +87,7 @@ def spent(tenant: Tenant, now: datetime) -> Spent:
 
 def _spent() -> Any:
     sums = [UsageMonth.messages_sent, UsageMonth.input_tokens + UsageMonth.output_tokens, UsageMonth.cost_micros]
-    is_month = (UsageMonth.tenant_id == AccountEnvironment.id) & (UsageMonth.month == slot("month"))
+    is_month = (AccountEnvironment.id == UsageMonth.tenant_id) & (UsageMonth.month == slot("month"))
     return (
         ModelSelect(Account, [Account.settings, *(fn.COALESCE(fn.SUM(each), 0) for each in sums)])
         .join(AccountEnvironment, JOIN.LEFT_OUTER, on=(AccountEnvironment.account_id == Account.id))

@@ -9,11 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from storage import agent_versions, agents, conversations, imports, lead_import, lead_lists, leads, outbox
+from storage import (
+    agent_versions,
+    agents,
+    clock,
+    conversations,
+    imports,
+    integrations,
+    lead_import,
+    lead_lists,
+    leads,
+    outbox,
+    usage,
+)
 from storage.conversations import Conversation, Filters, Message
 from storage.errors import Conflict, NotFound
 from storage.ids import new_id
 from storage.imports import ImportBatch, Order, Upload
+from storage.integrations import Integration, IntegrationAddress
 from storage.lead_import import ImportRow
 from storage.lead_lists import LeadFilter
 from storage.leads import Lead, NewLead
@@ -184,6 +197,46 @@ def rows_of_the_outbox_that_failed(world: World) -> str | None:
     return _found("parked", [row.lane for row in outbox.parked(attacker) if row.lane.startswith(MARK)])
 
 
+def _stray_address(world: World) -> tuple[Integration, IntegrationAddress]:
+    """An integration of the attacker's, to which an address of the victim's has strayed."""
+    attacker, victim = _parties(world)
+    held = integrations.get(attacker, "whatsapp")
+    values = {"integration_id": held.id, "channel": "whatsapp", "address": "77", "proven_at": None}
+    return held, IntegrationAddress.add(victim.tenant, **values)
+
+
+def an_address_that_has_strayed_to_an_integration(world: World) -> str | None:
+    attacker, victim = _parties(world)
+    held, stray = _stray_address(world)
+    integrations.set_addresses(attacker, held, ["78"])
+    return None if list(IntegrationAddress.of(victim.tenant).where(IntegrationAddress.id == stray.id)) else "deleted"
+
+
+def a_stray_address_that_is_proven(world: World) -> str | None:
+    attacker, victim = _parties(world)
+    held, stray = _stray_address(world)
+    integrations.note_health(attacker, held, "healthy", "", {}, ["77"])
+    [after] = IntegrationAddress.of(victim.tenant).where(IntegrationAddress.id == stray.id)
+    return _found("note_health", after.proven_at)
+
+
+def deleting_an_integration_that_was_read_elsewhere(world: World) -> str | None:
+    attacker, victim = _parties(world)
+    theirs = integrations.get(victim.tenant, "telegram")
+    integrations.remove(attacker, theirs)
+    return None if integrations.by_oid(theirs.oid) else "deleted"
+
+
+def what_another_used(world: World) -> str | None:
+    attacker, victim = _parties(world)
+    now = clock.now()
+    usage.add(victim.tenant, now, messages_sent=7)
+    told = [month.messages_sent for month in usage.months(attacker, 12)]
+    if not world.same_account:  # whose budgets are one
+        told += [count for count in [usage.spent(attacker, now).messages_sent] if count]
+    return _found("usage", told)
+
+
 def _upload(party: Party) -> Upload:
     [upload] = Upload.of(party.tenant).where(Upload.oid == party.values["upload"][0])
     return upload
@@ -208,4 +261,8 @@ PROBES: tuple[Probe, ...] = (
     a_lead_that_has_strayed_to_an_import,
     a_conversation_that_has_strayed_to_an_agent,
     rows_of_the_outbox_that_failed,
+    an_address_that_has_strayed_to_an_integration,
+    a_stray_address_that_is_proven,
+    deleting_an_integration_that_was_read_elsewhere,
+    what_another_used,
 )
