@@ -13,6 +13,7 @@ from typing import Literal
 
 from engine.agents.types import Guardrails, TurnContext
 
+_SHOWN = 200  # characters of a phrase in a reason
 DEFLECTION = "I'm not able to help with that topic here, but I'm happy to continue with your original request."
 
 
@@ -30,7 +31,8 @@ def before_model(context: TurnContext) -> HandOff | None:
         return None
     rules = context.agent.guardrails
     if trigger := first_mentioned(context.last_lead_message, rules.escalation_triggers):
-        return HandOff("escalation_trigger", f"The lead mentioned “{trigger}”.")
+        shown = trigger if len(trigger) <= _SHOWN else f"{trigger[: _SHOWN - 1]}…"
+        return HandOff("escalation_trigger", f"The lead mentioned “{shown}”.")
     if 0 < rules.max_total_messages <= context.message_total:
         return HandOff("max_total_messages", f"The limit of {rules.max_total_messages} messages is reached.")
     return None
