@@ -276,16 +276,16 @@ def messages_by_id(tenant: Tenant, oids: list[str]) -> list[Message]:
     return list(query) if oids else []
 
 
-def by_provider_id(tenant: Tenant, channel: str, provider_id: str) -> Message | None:
-    """The message that the provider of this channel knows under this id."""
-    found: Message | None = (
+def by_provider_id(tenant: Tenant, channel: str, provider_id: str, *, is_ours: bool = False) -> Message | None:
+    """The latest message that the provider of this channel knows under this id. is_ours: none that a lead wrote."""
+    query: Any = (
         Message.of(tenant)
         .join(Conversation, JOIN.INNER, on=(Conversation.id == Message.conversation_id))
         .where((Message.provider_message_id == provider_id) & (Conversation.channel == channel))
         .order_by(Message.id.desc())
         .objects()
-        .first()
     )
+    found: Message | None = (query.where(Message.role != "lead") if is_ours else query).first()
     return found
 
 

@@ -128,7 +128,7 @@ def _message_of(tenant: Tenant, channel: str, status: Status) -> Message | None:
     if status.message_id:
         with contextlib.suppress(NotFound):
             return conversations.message(tenant, status.message_id)
-    return conversations.by_provider_id(tenant, channel, status.provider_id)
+    return conversations.by_provider_id(tenant, channel, status.provider_id, is_ours=True)
 
 
 def _obey(tenant: Tenant, channel: str, preference: Preference) -> Outcome:

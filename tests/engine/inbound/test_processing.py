@@ -249,6 +249,12 @@ class TestStatus:
         assert fates() == [("ignored", "unknown_message")]
         assert {row.state for row in OutboxRow.select()} == {"done"}
 
+    def test_leads_own_message_of_that_id_is_not_meant(self, tenant, tell, event, message):
+        phone = leads.get(tenant, 1).phone
+        tell(event(Said(Sender((phone,), phone), "Hi", "wamid.out")), event(Status("wamid.out", "delivered")))
+
+        assert rows.message(tenant, message.oid).delivery_status == "delivered"
+
     def test_another_tenants_message_is_nobodys(self, live_tenant, tenant, tell, event, message, work, advance):
         tell(event(Status("wamid.out", "read", message_id=message.oid)), owner=live_tenant)
 
