@@ -171,14 +171,6 @@ def lock(tenant: Tenant, base: KnowledgeBase, oid: str) -> KnowledgeCrawl:
     return _found((query if is_sqlite() else query.for_update()).first())
 
 
-def base_oid(tenant: Tenant, crawl: KnowledgeCrawl) -> str:
-    """The id of the knowledge base that the crawl is for. Raises NotFound."""
-    oid = KnowledgeBase.of(tenant, KnowledgeBase.oid).where(KnowledgeBase.id == crawl.knowledge_base_id).scalar()
-    if oid is None:
-        raise NotFound("knowledge_base_not_found", "Knowledge base not found")
-    return str(oid)
-
-
 def page(
     tenant: Tenant, base: KnowledgeBase, *, limit: int, skip: int = 0, cursor: str | None = None
 ) -> tuple[list[KnowledgeCrawl], int, str | None]:

@@ -35,6 +35,9 @@ _PAIRS = PAIRS[1:]
 
 # Conditions whose loss nothing can notice, each with the reason.
 UNNOTICED = {
+    "storage/knowledge_crawls.py list_pages: KnowledgeCrawlPage.change(tenant, anew)": (
+        "changes pages by crawl and address, which one row alone can have: whose it is was asked before"
+    ),
     "storage/lead_sync.py _meant: live(ANY_TENANT, Lead.number)": (
         "answers numbers alone: their leads are read inside the tenant, and one too many is meant by no item"
     ),
