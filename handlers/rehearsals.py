@@ -12,6 +12,7 @@ from storage.tenancy import Caller
 
 from .answers import Answer
 
+_MAX_TITLE = 500
 SIMULATED_WITHIN_S = 45.0  # a turn that is under way then is still waited for
 
 
@@ -115,7 +116,7 @@ def _passage(passage: Passage, is_used: bool) -> dict[str, Any]:
     return {
         "documentId": passage.document_id,
         "chunkId": passage.chunk_id,
-        "title": passage.title,
+        "title": passage.title[:_MAX_TITLE],
         "text": passage.content,
         "used": is_used,
     }

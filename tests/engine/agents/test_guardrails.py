@@ -88,6 +88,12 @@ def test_escalation_answers_with_the_handoff_message_and_no_model(make_context):
     assert (turn.stage.id, turn.stage_changed, turn.usage.model) == ("discovery", False, "")
 
 
+def test_reason_names_a_long_trigger_in_brief(make_context):
+    context = make_context("x" * 3000, agent=agent(escalation_triggers="x" * 3000))
+
+    assert len(before_model(context).reason) < 250
+
+
 @pytest.mark.parametrize(
     ("minutes", "silent_minutes", "idle"),
     [(1440, 1440, False), (1440, 1441, True), (0, 100_000, False)],
