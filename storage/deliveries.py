@@ -88,10 +88,10 @@ def sent_to(
     """
     at: Any = fn.MAX(DeliveryAttempt.started_at)
     query: Any = (
-        DeliveryAttempt.of(tenant, at)
-        .join(Message, JOIN.INNER, on=(Message.id == DeliveryAttempt.message_id))
-        .join(Conversation, JOIN.INNER, on=(Conversation.id == Message.conversation_id))
-        .where((Conversation.tenant_id == tenant.id) & (Conversation.lead_number == lead_number))
+        Conversation.of(tenant, at)
+        .join(Message, JOIN.INNER, on=(Message.conversation_id == Conversation.id))
+        .join(DeliveryAttempt, JOIN.INNER, on=(DeliveryAttempt.message_id == Message.id))
+        .where(Conversation.lead_number == lead_number)
         .where((DeliveryAttempt.started_at > clock.iso(since)) & DeliveryAttempt.state.in_(_MAY_HAVE_GONE))
         .group_by(Message.id)
         .order_by(at.desc())

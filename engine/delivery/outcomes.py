@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from engine.channels import Deferred, Health, Misconfigured, SendError, Sent, Undeliverable
@@ -15,8 +17,9 @@ from engine.waits import MISCONFIGURED
 from storage import clock, conversations, deliveries, outbox, usage
 from storage.conversations import Message
 from storage.database import transaction
-from storage.deliveries import DeliveryAttempt
+from storage.deliveries import DeliveryAttempt, Outcome
 from storage.errors import NotFound
+from storage.leads import Lead
 from storage.outbox import LeaseLost
 
 UNKNOWN = "outcome_unknown"
@@ -84,10 +87,8 @@ def note_error(way: Way, attempt: DeliveryAttempt, error: SendError) -> None:
 
 
 def _note_undeliverable(way: Way, attempt: DeliveryAttempt, error: Undeliverable) -> None:
-    with transaction():
+    with _ended(way, attempt, "refused", error) as lead:
         way.task.complete()
-        lead = way.held_lead()
-        deliveries.finish(attempt, "refused", error.code, error.detail)
         conversations.set_delivery(way.tenant, way.message, "failed", error.code, error.detail)
         if error.is_opt_out and lead is not None:
             silence.opt_out(way.tenant, lead, None)
@@ -96,9 +97,7 @@ def _note_undeliverable(way: Way, attempt: DeliveryAttempt, error: Undeliverable
 def _note_deferred(way: Way, attempt: DeliveryAttempt, error: Deferred) -> None:
     delay_s = max(error.delay_s or 0.0, outbox.backoff_s(way.task.claim.failures + 1, random.random))
     until = clock.now() + timedelta(seconds=delay_s)
-    with transaction():
-        lead = way.held_lead()
-        deliveries.finish(attempt, "deferred", error.code, error.detail)
+    with _ended(way, attempt, "deferred", error) as lead:
         deliveries.note_wait(way.tenant, way.message, error.code, error.detail, until)
         if error.scope == "integration":
             deliveries.pause(way.tenant, way.conversation.channel, deliveries.EVERYBODY, until)
@@ -109,10 +108,8 @@ def _note_deferred(way: Way, attempt: DeliveryAttempt, error: Deferred) -> None:
 
 def _note_unknown(way: Way, attempt: DeliveryAttempt, error: SendError) -> None:
     is_safe = way.channel is not None and way.channel.repeats_safely
-    with transaction():
-        way.held_lead()
-        deliveries.finish(attempt, "unknown", error.code, error.detail)
-        until = clock.now() + timedelta(seconds=FIRST_LOOK_S)
+    until = clock.now() + timedelta(seconds=FIRST_LOOK_S)
+    with _ended(way, attempt, "unknown", error):
         deliveries.note_wait(way.tenant, way.message, error.code, error.detail, until)
         if not is_safe:
             way.task.hold(until, UNKNOWN)
@@ -121,13 +118,25 @@ def _note_unknown(way: Way, attempt: DeliveryAttempt, error: SendError) -> None:
 
 
 def _note_misconfigured(way: Way, attempt: DeliveryAttempt, error: Misconfigured) -> None:
-    with transaction():
-        way.held_lead()
-        deliveries.finish(attempt, "deferred", error.code, error.detail)
+    with _ended(way, attempt, "deferred", error):
         pause = clock.now() + timedelta(seconds=OPERATOR_S)
         deliveries.pause(way.tenant, way.conversation.channel, deliveries.EVERYBODY, pause)
         wait_for_operator(way.task, way.message, error.code, error.detail, after=attempt.number)
     note_health(way.tenant, way.conversation.channel, Health(False, error.detail))
+
+
+@contextmanager
+def _ended(way: Way, attempt: DeliveryAttempt, state: Outcome, error: SendError) -> Iterator[Lead | None]:
+    """A transaction that records how the call ended, with the lead held; that much even where the lease was lost."""
+    try:
+        with transaction():
+            lead = way.held_lead()
+            deliveries.finish(attempt, state, error.code, error.detail)
+            yield lead
+    except LeaseLost:
+        with transaction():
+            deliveries.finish(attempt, state, error.code, error.detail)
+        raise
 
 
 def wait_for_operator(task: Task, message: Message, code: str, detail: str, *, after: int = 1) -> None:

@@ -43,4 +43,4 @@ def _template(stored: Mapping[str, Any] | None) -> Template | None:
     if not stored:
         return None
     parameters = tuple(map(str, stored.get("parameters") or ()))
-    return Template(stored["name"], stored.get("language") or "en", parameters)
+    return Template(stored["name"], stored.get("language") or "en", parameters, tuple(stored.get("places") or ()))

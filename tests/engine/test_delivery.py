@@ -486,6 +486,29 @@ class TestDeath:
         assert (message.delivery_status, message.provider_message_id) == ("sent", "late")
         assert (len(carrier.handed), attempts(conversation)) == (1, ["accepted"])
 
+    @pytest.mark.parametrize(
+        ("error", "known"),
+        [
+            (Undeliverable("sms_30006", "A landline."), "refused"),
+            (Misconfigured("sms_20003", "The token is wrong."), "deferred"),
+            (Deferred("sms_503", "Try again."), "deferred"),
+            (OutcomeUnknown("sms_no_answer", "Lost."), "unknown"),
+        ],
+        ids=["refused", "misconfigured", "deferred", "unknown"],
+    )
+    def test_so_it_does_with_what_went_wrong(self, make_conversation, carrier, work, advance, attempts, error, known):
+        conversation = make_conversation()
+
+        def overtaken(_message):
+            advance(delivery.LEASE_S + 1)
+            assert outbox.claim(clock.now(), registry.lease_s) is not None
+            return error
+
+        carrier.answers = [overtaken]
+        message = work(conversation)
+
+        assert (message.delivery_status, attempts(conversation)) == ("queued", [known])
+
     def test_two_holders_of_one_row_do_not_both_begin(
         self, make_conversation, carrier, work, advance, monkeypatch, attempts
     ):

@@ -32,6 +32,8 @@ from storage.lead_lists import LeadFilter
 from storage.leads import Lead, NewLead
 from storage.tenancy import SYSTEM, Tenant
 
+from .delivery_probes import DELIVERY_PROBES
+from .source_probes import SOURCE_PROBES
 from .worlds import MARK, Party, World
 
 Probe = Callable[[World], str | None]
@@ -265,4 +267,6 @@ PROBES: tuple[Probe, ...] = (
     a_stray_address_that_is_proven,
     deleting_an_integration_that_was_read_elsewhere,
     what_another_used,
+    *DELIVERY_PROBES,
+    *SOURCE_PROBES,
 )
