@@ -135,7 +135,7 @@ def stored(tenant: Tenant, base_id: int, wanted: Collection[int] | None = None) 
         rest = list(wanted)
         rows = []
         for start in range(0, len(rest), _AT_ONCE):
-            rows += query.where(KnowledgeChunk.id.in_(rest[start : start + _AT_ONCE])).tuples()
+            rows.extend(query.where(KnowledgeChunk.id.in_(rest[start : start + _AT_ONCE])).tuples())
     return [
         Stored(each, document, length, embedder, bytes(vector)) for each, document, length, embedder, vector in rows
     ]

@@ -41,10 +41,12 @@ class Embedder(Protocol):
     """Makes vectors of unit length, which only compare with those of an embedder of the same name.
 
     least_similarity: the cosine from which on question and passage begin to have to do with each other.
+    weight: how much of a passage's relevance the cosine is, from 0 to 1; the rest are the words that it shares.
     """
 
     name: str
     least_similarity: float
+    weight: float
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """A row for each text. Raises EmbeddingsUnavailable."""
@@ -90,6 +92,7 @@ class _WordLlama:
 
     name = "wordllama-256"
     least_similarity = LOCAL_SIMILARITY
+    weight = 0.5
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -136,7 +139,9 @@ def unit(rows: Vectors) -> Vectors:
 
 
 class _Remote:
-    """`POST {base_url}/embeddings` in OpenAI's form."""
+    """`POST {base_url}/embeddings` in OpenAI's form. Such models know other words for the same, and other languages."""
+
+    weight = 0.75
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

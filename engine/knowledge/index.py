@@ -56,6 +56,7 @@ def work(task: Task) -> None:
             task.complete()
             return
         base, document = held
+        _extend(task)  # whoever has lost the lease says nothing
         document.store(status="indexing")
         data = knowledge_documents.file_of(task.tenant, document)
     try:

@@ -49,7 +49,9 @@ def pdf(data: bytes) -> Extracted:
                 break
     except (FileNotDecryptedError, DependencyError):
         raise _ENCRYPTED from None
-    except (LimitReachedError, MemoryError):
+    except LimitReachedError:
+        raise Unreadable("too_large", "The file unpacks to more than is accepted") from None
+    except (MemoryError, RecursionError):
         raise
     except Unreadable:
         raise

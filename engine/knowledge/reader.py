@@ -47,6 +47,12 @@ class _Slow(Exception):
     """The process did not answer in time."""
 
 
+def _environment() -> dict[str, str]:
+    """What a reader needs to know, without the secrets that our own environment holds."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR") if name in os.environ}
+    return {**kept, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path)}
+
+
 class _Process:
     """A running reader."""
 
@@ -57,7 +63,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=_environment(),
         )
         self._in, self._out = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
 
@@ -117,27 +123,39 @@ def read(
         if started is not None:
             started()
         try:
-            process = _idle.get_nowait()
-        except queue.Empty:
-            process = _Process()
-        try:
-            answer = process.ask(data, media_type, timeout_s)
+            answer = _ask(data, media_type, timeout_s)
         except _Slow:
-            process.end()
             raise _TOO_LONG from None
         except _Died:
-            process.end()
             raise _DIED from None
-        except BaseException:
-            process.end()
-            raise
-        if process.files >= _FILES_EACH or answer.get("code") == _TOO_MUCH["code"]:
-            process.end()
-        else:
-            _idle.put(process)
     if "code" in answer:
         raise Unreadable(answer["code"], answer["message"])
     return Extracted(answer["text"], answer["title"])
+
+
+def _ask(data: bytes, media_type: str, timeout_s: float) -> dict[str, Any]:
+    """The answer of a process that waits for work, or of a new one where there is none or it died meanwhile."""
+    try:
+        waiting = _idle.get_nowait()
+    except queue.Empty:
+        return _asked(_Process(), data, media_type, timeout_s)
+    try:
+        return _asked(waiting, data, media_type, timeout_s)
+    except _Died:
+        return _asked(_Process(), data, media_type, timeout_s)
+
+
+def _asked(process: _Process, data: bytes, media_type: str, timeout_s: float) -> dict[str, Any]:
+    try:
+        answer = process.ask(data, media_type, timeout_s)
+    except BaseException:
+        process.end()
+        raise
+    if process.files >= _FILES_EACH or answer.get("code") == _TOO_MUCH["code"]:
+        process.end()
+    else:
+        _idle.put(process)
+    return answer
 
 
 def close() -> None:
@@ -155,6 +173,7 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     while len(lengths := requests.read(_LENGTH.size)) == _LENGTH.size:
         head_size, data_size = _LENGTH.unpack(lengths)
         head = json.loads(requests.read(head_size))
+        _limit_time()
         answer = json.dumps(_answer(requests.read(data_size), head["kind"])).encode()
         answers.write(_LENGTH.pack(len(answer), 0) + answer)
         answers.flush()
@@ -180,6 +199,16 @@ def _limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def _limit_time() -> None:
+    """Bound the processor time of the next file, for the case that nobody is there any more to end this process."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        until = int(used.ru_utime + used.ru_stime + 2 * TIMEOUT_S)
+        resource.setrlimit(resource.RLIMIT_CPU, (until, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     question → its sentences → for each: 50 by BM25 + 50 by vector → 20 by reciprocal rank → those relevant enough
 
-A passage's relevance to a sentence is the mean of two things: how much of the sentence's words it has, each weighed by
+A passage's relevance to a sentence is a mean of two things: how much of the sentence's words it has, each weighed by
 how rare it is in the knowledge bases asked, and the cosine of the two vectors. It decides what is answered at all, and
 in which order; tests/samples/test_retrieval.py measures both. All counts are of the bases asked and no others.
 """
@@ -39,6 +39,7 @@ _FUSED = 20
 _RANK_CONSTANT = 60  # of reciprocal rank fusion, as in Cormack et al. 2009
 _SATURATION, _LENGTH_WEIGHT = 1.2, 0.75  # k1 and b of BM25
 _SUPPOSED = 100  # chunks added to every count, half of them with each common word: a small base tells little of words
+_COMMON_WORTH = 0.5  # of a common word beside others, in a passage's relevance
 _CANDIDATES = 1000  # chunks with the rarest words, about so many, are ranked by words
 _LISTED = 400  # documents: more are not named to the database
 
@@ -89,7 +90,7 @@ def search(
         allowed = (
             None if filters is None else knowledge_chunks.documents_matching(tenant, [b.id for b in bases], filters)
         )
-        corpus = _Corpus(tenant, bases, allowed, embedder.least_similarity)
+        corpus = _Corpus(tenant, bases, allowed, embedder)
         relevance: dict[int, float] = {}
         for sentence, look in zip(sentences, looks, strict=True):
             for chunk, value in corpus.ranked(sentence, look).items():
@@ -100,12 +101,10 @@ def search(
 
 def _sentences(query: str) -> list[str]:
     """What is looked up: the last sentences, and if there are several the whole, too."""
-    whole = " ".join(query.split())
     parts = [part.strip() for part in _SENTENCE_END.split(query)]
     sentences = [part for part in parts if len(terms(part)) >= _LEAST_SENTENCE][-_MAX_SENTENCES:]
-    if not terms(whole):
-        return []
-    return list(dict.fromkeys([*sentences, whole]))
+    whole = " ".join(query.split())
+    return [part for part in dict.fromkeys([*sentences, whole]) if not COMMON.issuperset(terms(part))]
 
 
 def _vectors_of(embedder: Embedder, sentences: Sequence[str]) -> Sequence[Vector | None]:
@@ -119,13 +118,11 @@ def _vectors_of(embedder: Embedder, sentences: Sequence[str]) -> Sequence[Vector
 class _Corpus:
     """The knowledge bases asked as one body of chunks. allowed: row ids of the documents that count, None for all."""
 
-    def __init__(
-        self, tenant: Tenant, bases: Sequence[Base], allowed: set[int] | None, least_similarity: float
-    ) -> None:
+    def __init__(self, tenant: Tenant, bases: Sequence[Base], allowed: set[int] | None, embedder: Embedder) -> None:
         self._tenant = tenant
         self._bases = bases
         self._allowed = allowed
-        self._least_similarity = least_similarity
+        self._embedder = embedder
         self._size = sum(base.size for base in bases)
         self._mean_length = sum(base.words for base in bases) / self._size if self._size else 1.0
 
@@ -191,13 +188,15 @@ class _Corpus:
 
     def _relevance(self, chunk: int, words: str, rarity: Mapping[str, float], look: Vector | None) -> float:
         held = set(words.split(" "))
-        covered = sum(value for word, value in rarity.items() if word in held) / (sum(rarity.values()) or 1.0)
+        worth = {word: value * (_COMMON_WORTH if word in COMMON else 1.0) for word, value in rarity.items()}
+        covered = sum(value for word, value in worth.items() if word in held) / (sum(worth.values()) or 1.0)
         cosine = None
         if look is not None:
             cosine = next((near for base in self._bases if (near := base.cosine(chunk, look)) is not None), None)
         if cosine is None:
             return covered
-        return max(0.0, min(1.0, (covered + cosine * LOCAL_SIMILARITY / self._least_similarity) / 2))
+        weight, scale = self._embedder.weight, LOCAL_SIMILARITY / self._embedder.least_similarity
+        return max(0.0, min(1.0, (1 - weight) * covered + weight * cosine * scale))
 
 
 def _fused(rankings: Sequence[Sequence[int]]) -> list[int]:

@@ -21,7 +21,7 @@ _SHORTEST_STEM = 3
 _ENDINGS = (
     *("aciones", "acion", "ations", "ation", "imiento", "mente"),
     *("ings", "ing", "edly", "ando", "iendo", "ados", "adas", "ado", "ada", "idos", "idas", "ido", "ida"),
-    *("aron", "ieron", "ed", "ies", "es", "ar", "er", "ir", "s", "o", "a", "e", "y"),
+    *("aron", "ieron", "ed", "ies", "es", "as", "os", "ar", "er", "ir", "s", "o", "a", "e", "y"),
 )
 
 

@@ -18,7 +18,7 @@ MAX_BYTES = 256 * 1024 * 1024
 _RELOAD_ABOVE = 0.5  # of the chunks new: then all are read anew
 
 Vector = NDArray[np.float32]
-Key = tuple[int, int, str]  # tenant, base, embedder
+Key = tuple[int, str, str]  # tenant, base, embedder
 
 
 class Base:
@@ -76,7 +76,7 @@ _lock = threading.Lock()
 
 def load(tenant: Tenant, base: KnowledgeBase, embedder: str) -> Base:
     """The base's chunks as they are at its version, or newer; from memory where it has not changed."""
-    key = (tenant.id, base.id, embedder)
+    key = (tenant.id, base.oid, embedder)
     with _lock:
         kept = _kept.get(key)
         if kept is not None and kept.version == base.version:

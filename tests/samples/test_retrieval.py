@@ -250,7 +250,7 @@ def ranked(library: tuple[Tenant, Any]) -> dict[str, Ranked]:
     embedder = embedder_of(tenant)
 
     def corpus() -> _Corpus:
-        return _Corpus(tenant, [vectors.load(tenant, base, embedder.name)], None, embedder.least_similarity)
+        return _Corpus(tenant, [vectors.load(tenant, base, embedder.name)], None, embedder)
 
     def sources(chunk_ids: list[int]) -> list[str]:
         rows = knowledge_chunks.shown(tenant, chunk_ids)
@@ -309,7 +309,7 @@ def test_right_document_is_among_the_first_five(ranked):
     for name, (five, one) in figures.items():
         say(f"{name:22} {five:8.1%} {one:7.1%}")
 
-    assert figures["both"] >= (0.92, 0.82)
+    assert figures["both"] >= (0.9, 0.8)
     assert figures["both, never silent"][0] > max(figures["words alone (BM25)"][0], figures["vectors alone"][0])
 
 
@@ -326,7 +326,7 @@ def test_silence_where_nothing_is_relevant(ranked):
     say(f"\n{len(NOTHING)} without an answer: silent in {1 - len(loud) / len(NOTHING):.1%}, loud for {list(loud)}")
     say(f"{len(QUESTIONS)} with one: silent in {len(silent_wrongly) / len(QUESTIONS):.1%}, for {silent_wrongly}")
 
-    assert len(loud) / len(NOTHING) <= 0.2
+    assert len(loud) / len(NOTHING) <= 0.15
     assert len(silent_wrongly) / len(QUESTIONS) <= 0.08
 
 
