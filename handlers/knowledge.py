@@ -123,10 +123,11 @@ def delete_document(id_: str, document_id: str, user: Caller) -> dict[str, bool]
     return {"success": True}
 
 
-def retry_document(id_: str, document_id: str, user: Caller) -> dict[str, Any]:
-    """The document, queued to be indexed again. Raises NotFound, Conflict: it is being indexed."""
+def retry_document(id_: str, document_id: str, user: Caller) -> Answer:
+    """The document, indexed again or queued for that. Raises NotFound."""
     document = documents.retry_document(user.tenant, id_, document_id, actor=user.actor)
-    return _document(user.tenant, knowledge.get(user.tenant, id_), document)
+    base = knowledge.get(user.tenant, id_)
+    return Answer(_document(user.tenant, base, document), then=_indexed(user.tenant, base, document))
 
 
 def _search(tenant: Tenant, base: KnowledgeBase, body: dict[str, Any]) -> dict[str, Any]:

@@ -152,14 +152,13 @@ def delete_document(tenant: Tenant, base_oid: str, oid: str, *, actor: Actor) ->
 
 
 def retry_document(tenant: Tenant, base_oid: str, oid: str, *, actor: Actor) -> KnowledgeDocument:
-    """Index a document again that failed or is ready. Raises NotFound, Conflict while it is being indexed."""
+    """Index a document again that failed or is ready; one that waits or is in work stays so. Raises NotFound."""
     with transaction():
         base = knowledge.lock(tenant, base_oid)
         document = knowledge_documents.lock(tenant, base, oid)
-        if document.status in ("pending", "indexing"):
-            raise Conflict("document_indexing", "The document is being indexed already. Look again in a moment.")
-        _queue_again(tenant, base, document, {})
-        audit.record(tenant, actor, "knowledge_document.retried", oid)
+        if document.status in ("failed", "ready"):
+            _queue_again(tenant, base, document, {})
+            audit.record(tenant, actor, "knowledge_document.retried", oid)
     return document
 
 

@@ -10,7 +10,7 @@ from engine.jobs import registry, worker
 from engine.knowledge import documents, index, put_document, search
 from engine.knowledge.embed import EmbeddingsUnavailable
 from storage import audit, clock, knowledge, knowledge_chunks, knowledge_documents, outbox
-from storage.errors import Conflict, NotFound
+from storage.errors import NotFound
 from storage.knowledge_chunks import KnowledgeChunk
 from tests.support import files
 
@@ -227,8 +227,10 @@ class TestRetry:
     def test_document_in_work_is_not_queued_twice(self, tenant, base, add, actor):
         document = add()
 
-        with pytest.raises(Conflict):
-            documents.retry_document(tenant, base.oid, document.oid, actor=actor)
+        same = documents.retry_document(tenant, base.oid, document.oid, actor=actor)
+
+        assert (same.status, same.revision) == ("pending", 1)
+        assert work(document) == 1
 
 
 class TestEmbeddings:
