@@ -16,15 +16,15 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from engine import compliance
+from engine import ab_tests, compliance
 from engine.agents import AgentSpec
 from engine.compliance import Allowed, Held
 from engine.jobs import doorbell
-from storage import agents, audit, clock, conversations, leads, outbox
+from storage import ab_tallies, accounts, agents, audit, clock, conversations, leads, outbox
 from storage.agents import AgentConfig
 from storage.conversations import Conversation, Message
 from storage.database import after_commit, transaction
-from storage.errors import Blocked, Conflict, NotFound, Problem
+from storage.errors import Blocked, Conflict, Problem
 from storage.leads import Lead
 from storage.tenancy import SYSTEM, Actor, Tenant
 
@@ -77,6 +77,7 @@ def open_with(tenant: Tenant, lead: Lead, channel: str, agent: AgentConfig, acto
     """A new conversation of a held lead, at the agent's first stage. Raises Conflict where one is active."""
     stages = spec_of(agent).stages
     conversation = conversations.add(tenant, lead, channel, agent.oid, stages[0].name if stages else None)
+    ab_tests.enter(tenant, lead, conversation)
     started = {"leadId": str(lead.number), "channel": channel, "agentConfigId": agent.oid}
     audit.record(tenant, actor, "conversation.started", conversation.oid, started)
     watch(tenant, conversation, clock.now() + idle_after(agent))
@@ -94,8 +95,9 @@ def watch(tenant: Tenant, conversation: Conversation, until: datetime) -> None:
 
 
 def choose_agent(tenant: Tenant, lead: Lead, explicit: str | None = None) -> AgentConfig:
-    """The agent to talk to this lead: the explicit one, the lead's own, the newest active one.
+    """The agent to talk to this held lead: the explicit one, its own, the A/B test's, the default, the newest active.
 
+    What a test once gave the lead is not its own: the next test may give it another, and so may the end of the test.
     Raises NotFound for an explicit one that is unknown, Conflict if it or every agent is not active.
     """
     if explicit is not None:
@@ -103,22 +105,13 @@ def choose_agent(tenant: Tenant, lead: Lead, explicit: str | None = None) -> Age
         if agent.status != "active":
             raise Conflict("agent_not_active", "Only an active agent opens conversations. Activate it first.")
         return agent
-    if lead.assigned_agent_id is not None:
-        own = _active_or_none(tenant, lead.assigned_agent_id)
-        if own is not None:
-            return own
-    newest = agents.newest(tenant, status="active")
-    if newest is None:
+    own = None if lead.agent_assigned_by == "ab_test" else agents.active(tenant, lead.assigned_agent_id)
+    chosen = own or ab_tests.assign(tenant, lead, clock.now())
+    chosen = chosen or agents.active(tenant, accounts.default_agent_id(tenant))
+    chosen = chosen or agents.newest(tenant, status="active")
+    if chosen is None:
         raise Conflict("no_active_agent", "There is no active agent. Create one, or activate one, first.")
-    return newest
-
-
-def _active_or_none(tenant: Tenant, oid: str) -> AgentConfig | None:
-    try:
-        agent = agents.get(tenant, oid)
-    except NotFound:
-        return None
-    return agent if agent.status == "active" else None
+    return chosen
 
 
 def spec_of(agent: AgentConfig) -> AgentSpec:
@@ -260,6 +253,8 @@ def judge(
     tenant: Tenant, lead: Lead, conversation: Conversation, verdict: dict[str, Any] | None, actor: Actor = SYSTEM
 ) -> None:
     """Store a verdict on a held lead in a held conversation, and give the lead the status that follows from it."""
+    if conversation.ab_assignment_id is not None:
+        ab_tallies.note_verdict(tenant, conversation.ab_assignment_id, conversation.qualification_result, verdict)
     conversation.store(qualification_result=verdict, updated_at=clock.stamp())
     if verdict is None:
         return

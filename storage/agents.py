@@ -69,6 +69,12 @@ def _found(agent: AgentConfig | None) -> AgentConfig:
     return agent
 
 
+def active(tenant: Tenant, oid: str | None) -> AgentConfig | None:
+    """The agent with this id if there is one and it may open conversations."""
+    query = AgentConfig.of(tenant).where((AgentConfig.oid == oid) & (AgentConfig.status == "active"))
+    return None if oid is None else query.first()
+
+
 def newest(tenant: Tenant, *, status: str | None = None) -> AgentConfig | None:
     """The agent made last, of those in this status if one is given; None if there is none."""
     query = AgentConfig.of(tenant)

@@ -22,7 +22,7 @@ from peewee import (
     fn,
 )
 
-from . import clock, conversation_events
+from . import ab_tallies, clock, conversation_events
 from .base import TenantModel
 from .errors import Conflict, NotFound
 from .ids import new_id
@@ -59,6 +59,7 @@ class Conversation(TenantModel):
     stage_name = TextField(null=True)
     message_count = IntegerField(default=0)
     campaign_id = TextField(null=True)
+    ab_assignment_id = BigIntegerField(null=True)  # of its lead to the variant that leads it
     summary = TextField(null=True)
     qualification_result = JSONField(null=True)
     last_message_at = TextField(null=True)
@@ -233,6 +234,10 @@ def append(tenant: Tenant, conversation: Conversation, role: str, content: str, 
         created_at=moment,
         **columns,
     )
+    if conversation.ab_assignment_id is not None:
+        since = clock.parse(conversation.last_message_at or conversation.created_at)
+        longer = round((clock.parse(moment) - since).total_seconds() * 1000)
+        ab_tallies.note_message(tenant, conversation.ab_assignment_id, longer)
     by_lead = {"last_lead_message_at": moment} if role == "lead" else {}
     conversation.store(message_count=seq, last_message_at=moment, updated_at=moment, **by_lead)
     conversation_events.record(tenant, conversation.id, "message", {"messageId": message.oid})
