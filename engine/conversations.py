@@ -16,11 +16,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from engine import ab_tests, compliance
+from engine import ab_tests, compliance, message_templates
 from engine.agents import AgentSpec
-from engine.compliance import Allowed, Held
+from engine.compliance import Allowed, Held, Refused
 from engine.jobs import doorbell
-from storage import ab_tallies, accounts, agents, audit, clock, conversations, leads, outbox
+from engine.message_templates import Choice, Worded
+from storage import ab_tallies, accounts, agents, audit, clock, conversations, deliveries, leads, outbox
 from storage.agents import AgentConfig
 from storage.conversations import Conversation, Message
 from storage.database import after_commit, transaction
@@ -52,25 +53,39 @@ def start(
     actor: Actor,
     agent_config_id: str | None = None,
     text: str | None = None,
-    template: str | None = None,
+    template: Choice | None = None,
 ) -> Changed:
-    """Open a conversation and queue its first message: `text`, else a turn in which the agent words one.
+    """Open a conversation and queue its first message: a template, `text`, or a turn in which the agent words one.
 
-    template: the name of a provider's message template to send it with. Raises NotFound, Conflict, Blocked.
+    template: of the provider; where free text may not be sent, the integration's own is taken if it names one, and
+    `text` fills its last place. Raises NotFound, Conflict, Blocked.
     """
     with transaction():
         lead = conversations.lock_lead(tenant, lead_number)
-        require_permission(tenant, lead, channel, template=template)  # inside: an opt-out may be landing right now
+        template = _permitted(tenant, lead, channel, template)  # inside: an opt-out may be landing right now
         agent = choose_agent(tenant, lead, agent_config_id)
         conversation = open_with(tenant, lead, channel, agent, actor)
-        if text is None:
-            return Changed(conversation, put_turn(tenant, conversation, opening=True, template=template))
+        worded = None if template is None else message_templates.word(tenant, channel, template, lead, text)
+        if text is None and worded is None:
+            return Changed(conversation, put_turn(tenant, conversation, opening=True))
         spec = spec_of(agent)
         stage_id = spec.stages[0].id if spec.stages else None
         pins: dict[str, Any] = {"agent_config_id": agent.oid, "agent_version": agent.version, "stage_id": stage_id}
-        say(tenant, conversation, "agent", text, template=template, **pins)
+        say(tenant, conversation, "agent", text or "", worded=worded, **pins)
         mark_contacted(lead)
         return Changed(conversation)
+
+
+def _permitted(tenant: Tenant, lead: Lead, channel: str, template: Choice | None) -> Choice | None:
+    """The template to open with, None for free text. Raises Blocked."""
+    decision = compliance.permission(tenant, lead, channel, kind="template" if template else "text")
+    if template is None and isinstance(decision, Refused) and decision.rule == "whatsapp_window_closed":
+        template = message_templates.default(tenant, channel)
+        if template is not None:
+            decision = compliance.permission(tenant, lead, channel, kind="template")
+    if not isinstance(decision, Allowed):
+        raise Blocked(decision.rule, decision.message, details=decision.rule)
+    return template
 
 
 def open_with(tenant: Tenant, lead: Lead, channel: str, agent: AgentConfig, actor: Actor) -> Conversation:
@@ -132,12 +147,12 @@ def spec_of(agent: AgentConfig) -> AgentSpec:
     )
 
 
-def require_permission(tenant: Tenant, lead: Lead, channel: str, *, template: str | None = None) -> None:
+def require_permission(tenant: Tenant, lead: Lead, channel: str, *, is_template: bool = False) -> None:
     """Return if a message to this held lead may go out on this channel now. Raises Blocked, named by the rule.
 
     Whoever asks through the API is told of a wait too, and decides whether to come back.
     """
-    decision = compliance.permission(tenant, lead, channel, kind="template" if template else "text")
+    decision = compliance.permission(tenant, lead, channel, kind="template" if is_template else "text")
     if not isinstance(decision, Allowed):
         raise Blocked(decision.rule, decision.message, details=decision.rule)
 
@@ -170,21 +185,21 @@ def say(
     role: str,
     text: str,
     *,
-    template: str | None = None,
+    worded: Worded | None = None,
     kind: str | None = None,
     **columns: Any,
 ) -> Message:
     """Add an outgoing message to a held conversation and queue its delivery, in order. columns: further ones.
 
-    template: the name of a provider's template to send instead. kind: as compliance knows it, where it is neither text
+    worded: a provider's template that is sent instead of `text`. kind: as compliance knows it, where it is neither text
     nor template.
     """
-    shown = {"name": template} if template else None
-    message = conversations.append(
-        tenant, conversation, role, text, delivery_status="queued", template=shown, **columns
-    )
-    lane = f"{conversation.oid}/out"  # not the lane of the turns: a slow provider must not keep the agent from thinking
-    kind = kind or ("template" if template else "text")
+    if worded is not None:
+        text, columns["template"] = worded.text, worded.template
+    message = conversations.append(tenant, conversation, role, text, delivery_status="queued", **columns)
+    # Not the lane of the turns: a slow provider must not keep the agent from thinking.
+    lane = deliveries.lane_of(conversation.oid)
+    kind = kind or ("template" if worded else "text")
     outbox.put(tenant, "deliver", lane, {"message": message.oid, "kind": kind})
     ring_after_commit(lane)
     return message
@@ -197,14 +212,19 @@ def mark_contacted(lead: Lead) -> None:
     lead.store(status=status, last_contacted_at=moment, updated_at=moment)
 
 
-def send(tenant: Tenant, oid: str, text: str, *, actor: Actor) -> Changed:
-    """Queue a person's message; from then on the agent is silent. Raises NotFound, Conflict, Blocked."""
+def send(tenant: Tenant, oid: str, text: str, *, actor: Actor, template: Choice | None = None) -> Changed:
+    """Queue a person's message; from then on the agent is silent. Raises NotFound, Conflict, Blocked.
+
+    template: of the provider, to be sent instead; `text` fills its last place where that has no parameter.
+    """
     with transaction():
         lead = conversations.lock_lead(tenant, conversations.get(tenant, oid).lead_number)
         conversation = conversations.lock(tenant, oid)
         require_open(conversation)
-        require_permission(tenant, lead, conversation.channel)
-        say(tenant, conversation, "human", text)
+        channel = conversation.channel
+        require_permission(tenant, lead, channel, is_template=template is not None)
+        worded = None if template is None else message_templates.word(tenant, channel, template, lead, text)
+        say(tenant, conversation, "human", text, worded=worded)
         mark_contacted(lead)
         audit.record(tenant, actor, "conversation.message_sent", oid)
         if conversation.status == "active":

@@ -71,7 +71,7 @@ def give_up(task: Task, reason: str) -> None:
 
 @job("turn", lease_s=LEASE_S, gave_up=give_up)
 def take(task: Task) -> None:
-    """The agent's turn in a conversation: payload {conversation, seq of the lead's message | opening, template}."""
+    """The agent's turn in a conversation: payload {conversation, seq of the lead's message | opening}."""
     with connection():
         facts = _read(task.tenant, task.payload)
     if facts is None:
@@ -182,7 +182,6 @@ def _history(tenant: Tenant, conversation: Conversation, seq: int | None) -> tup
 
 def _store(tenant: Tenant, payload: dict[str, Any], facts: Facts, turn: Turn) -> None:
     """Everything that follows from a turn, if the agent may still speak. What may not go yet is queued and waits."""
-    template = payload.get("template")
     try:
         conversation = conversations.get(tenant, payload["conversation"])
         lead = conversations.lock_lead(tenant, conversation.lead_number)
@@ -191,10 +190,10 @@ def _store(tenant: Tenant, payload: dict[str, Any], facts: Facts, turn: Turn) ->
         return
     if conversation.status != "active" or conversations.said_by_human_since(tenant, conversation, facts.seen):
         return
-    decision = compliance.permission(tenant, lead, conversation.channel, kind="template" if template else "text")
+    decision = compliance.permission(tenant, lead, conversation.channel)
     if isinstance(decision, Refused):
         return
-    message = _say(tenant, conversation, facts, turn, template)
+    message = _say(tenant, conversation, facts, turn)
     if isinstance(decision, Held):
         deliveries.note_wait(tenant, message, decision.rule, decision.message, decision.until)
     conversations.set_stage(
@@ -211,7 +210,7 @@ def _store(tenant: Tenant, payload: dict[str, Any], facts: Facts, turn: Turn) ->
         move(tenant, conversation, "completed")
 
 
-def _say(tenant: Tenant, conversation: Conversation, facts: Facts, turn: Turn, template: str | None) -> Message:
+def _say(tenant: Tenant, conversation: Conversation, facts: Facts, turn: Turn) -> Message:
     """The agent's message, with all that a person needs to see how it came about."""
     spent: dict[str, Any] = {}
     if turn.usage.model:  # else no model was asked
@@ -226,7 +225,6 @@ def _say(tenant: Tenant, conversation: Conversation, facts: Facts, turn: Turn, t
         conversation,
         "agent",
         turn.reply,
-        template=template,
         agent_config_id=facts.agent_oid,
         agent_version=facts.version,
         stage_id=turn.stage.id if turn.stage else None,

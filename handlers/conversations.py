@@ -12,6 +12,7 @@ from engine import conversations as engine
 from engine import inbound
 from engine.conversations import Changed
 from engine.jobs import worker
+from engine.message_templates import Choice
 from storage import conversation_events, conversations
 from storage.conversation_events import ConversationEvent
 from storage.conversations import Conversation, Filters, Message
@@ -71,14 +72,15 @@ def start_conversation(user: Caller, body: dict[str, Any]) -> Answer:
         actor=user.actor,
         agent_config_id=body.get("agentConfigId"),
         text=body.get("message"),
-        template=body.get("template"),
+        template=_template(body),
     )
     return _after_turn(user.tenant, changed, status=201)
 
 
 def send_message(id_: str, user: Caller, body: dict[str, Any]) -> dict[str, Any]:
     """The conversation with a person's message in it. Raises NotFound, Conflict, Blocked."""
-    return _full(user.tenant, engine.send(user.tenant, id_, body["message"], actor=user.actor).conversation)
+    sent = engine.send(user.tenant, id_, body["message"], actor=user.actor, template=_template(body))
+    return _full(user.tenant, sent.conversation)
 
 
 def update_conversation(id_: str, user: Caller, body: dict[str, Any]) -> dict[str, Any]:
@@ -150,6 +152,12 @@ def _after_turn(tenant: Tenant, changed: Changed, status: int = 200) -> Answer:
 
     location = f"/api/conversations/{oid}" if status == 201 else None
     return Answer(_full(tenant, changed.conversation), status=status, location=location, then=settled)
+
+
+def _template(body: dict[str, Any]) -> Choice | None:
+    if "template" not in body:
+        return None
+    return Choice(body["template"], body.get("templateLanguage"), tuple(body.get("templateParameters", ())))
 
 
 def _lead_number(reference: int | str) -> int:

@@ -21,7 +21,7 @@ from storage import conversations as rows
 from storage.database import transaction
 from storage.errors import Blocked
 from tests.conftest import ACTOR
-from tests.support.providers import FOR_EVER, refusing_url
+from tests.support.providers import FOR_EVER, refusing_url, whatsapp
 from tests.support.providers.resend import ResendServer
 from tests.support.providers.telegram import TelegramServer
 from tests.support.providers.twilio import TwilioServer
@@ -153,6 +153,23 @@ class TestWhatsApp:
             conversations.start(tenant, lead.number, "whatsapp", actor=ACTOR, text="Hello")
 
         assert refusal.value.code == "whatsapp_window_closed"
+
+    def test_integrations_own_template_opens_where_free_text_may_not_be_sent(
+        self, tenant, meta, make_agent, make_lead, work
+    ):
+        make_agent(tenant)
+        meta.templates = [whatsapp.template("first_contact", "Hello, this is about {{1}}.", "en_US")]
+        integration = integrations.find(tenant, "whatsapp")
+        own = {"name": "first_contact", "language": "en_US"}
+        integration.store(settings={**integration.settings, "defaultTemplate": own})
+        lead = make_lead(tenant, timezone="America/New_York")
+
+        conversation = conversations.start(tenant, lead.number, "whatsapp", actor=ACTOR, text="your quote").conversation
+        [message] = rows.messages(tenant, conversation)
+        sent = work(conversation, message)
+
+        assert (sent.delivery_status, sent.delivery_code) == ("sent", None)
+        assert meta.sent[0].request["template"]["name"] == "first_contact"
 
     def test_window_that_closes_while_a_message_waits_makes_it_fail(self, meta, open_, say, work, advance):
         conversation = open_("whatsapp")
