@@ -12,9 +12,10 @@ from connexion import ConnexionMiddleware
 from pydantic import SecretStr
 
 from engine import channels, integrations, turns, vault
-from engine.agents import ModelConfig
+from engine.agents import ModelConfig, pricing
 from engine.jobs import doorbell
 from engine.jobs.worker import Worker
+from engine.knowledge import crawl_steps, embed, fetch
 from handlers import documents
 from storage import database, migrate
 
@@ -52,7 +53,28 @@ def prepare(chosen: Settings) -> None:
         verify_token=_revealed(chosen.meta_webhook_verify_token),
         allows_unsigned=chosen.unsigned_webhooks == "accepted",
     )
+    _configure_knowledge(chosen)
+    pricing.configure(chosen.model_prices)
     turns.configure(live=_model(chosen.model, chosen), test=_model(chosen.sandbox_model, chosen, is_fixed=True))
+
+
+def _configure_knowledge(chosen: Settings) -> None:
+    fetch.configure(
+        allows_private=_listed(chosen.fetch_allows_private),
+        ports=map(int, _listed(chosen.fetch_ports)),
+        timeout_s=chosen.fetch_timeout_s,
+        max_bytes=chosen.fetch_max_bytes,
+    )
+    crawl_steps.configure(delay_s=chosen.crawl_delay_s)
+    url, key = chosen.embeddings_url, _revealed(chosen.embeddings_api_key)
+    endpoint = embed.Endpoint(
+        url or "", key, chosen.embeddings_model, chosen.model_timeout_s, chosen.embeddings_min_similarity
+    )
+    embed.configure(endpoint if url else None)
+
+
+def _listed(text: str) -> list[str]:
+    return [part for each in text.split(",") if (part := each.strip())]
 
 
 def _endpoints(chosen: Settings) -> channels.Endpoints:

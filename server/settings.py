@@ -42,6 +42,31 @@ class Settings(BaseSettings):
     )
     model_base_url: str | None = Field(default=None, description="Base URL of an OpenAI-compatible API.")
     model_api_key: SecretStr | None = Field(default=None, description="Key for that API.")
+    model_prices: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description="Own prices in US dollars a million tokens, as JSON: "
+        '`{"openai-compatible:NAME": {"input": 0.1, "output": 0.4}}`.',
+    )
+    embeddings_url: str | None = Field(
+        default=None,
+        description="Base URL of an OpenAI-compatible embeddings API; without it vectors are made on this machine.",
+    )
+    embeddings_model: str = Field(default="text-embedding-3-small", description="The embeddings model of that API.")
+    embeddings_min_similarity: float = Field(
+        default=0.35, ge=-1, le=1, description="Cosine from which on a passage has to do with a question, by that model."
+    )
+    embeddings_api_key: SecretStr | None = Field(default=None, description="Key for that API.")
+    fetch_allows_private: str = Field(
+        default="",
+        description="Private addresses that crawls and webhook sources may ask, comma-separated: `10.0.0.0/8`, "
+        "`wiki.example.com`, `127.0.0.1:8931`. The test environment asks these and no others.",
+    )
+    fetch_ports: str = Field(default="80,443", description="Ports that they may ask anywhere, comma-separated.")
+    fetch_timeout_s: float = Field(default=20.0, gt=0, le=60, description="Seconds that a page may take in all.")
+    fetch_max_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, description="Largest page, decompressed.")
+    crawl_delay_s: float = Field(
+        default=1.0, ge=0, le=60, description="Seconds between two pages of one site; its robots.txt may ask for more."
+    )
     model_timeout_s: float = Field(default=30.0, gt=0, le=600, description="Seconds to wait for the language model.")
     public_url: str | None = Field(
         default=None,

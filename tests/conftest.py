@@ -156,6 +156,7 @@ def serve_on(
             environment = {"NEWLEAF_DATABASE_URL": url, "NEWLEAF_RATE_LIMITS": "off", "NEWLEAF_LOG_LEVEL": "error"}
             environment["NEWLEAF_SECRET_KEY"] = SECRET_KEY
             environment |= {f"NEWLEAF_{name}_URL": NO_PROVIDER for name in ("WHATSAPP", "TELEGRAM", "EMAIL", "SMS")}
+            environment["NEWLEAF_FETCH_PORTS"] = ""  # no name of an account is looked up
             environment["NEWLEAF_STREAM_S"] = "1"  # a client that follows a conversation reads to the end of the stream
             server = running.enter_context(ServerProcess(environment, cwd=tmp_path_factory.mktemp("cwd")))
             return Served(server.base_url, url)

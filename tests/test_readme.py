@@ -52,16 +52,21 @@ def test_sections_stand_in_their_order():
     assert tuple(re.findall(r"^## (.+)$", TEXT, re.MULTILINE)) == SECTIONS
 
 
+def _variable(name):
+    return Settings.model_fields[name].validation_alias or f"NEWLEAF_{name.upper()}"
+
+
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_documented_as_it_is(name):
     field = Settings.model_fields[name]
-    default = "none" if field.default is None else f"`{field.default}`"
+    value = field.get_default(call_default_factory=True)
+    default = "none" if value in (None, "", {}) else f"`{value}`"
 
-    assert f"| `NEWLEAF_{name.upper()}` | {default} | {field.description} |" in TEXT
+    assert f"| `{_variable(name)}` | {default} | {field.description} |" in TEXT
 
 
 def test_no_setting_is_documented_that_does_not_exist():
-    known = {f"NEWLEAF_{name.upper()}" for name in Settings.model_fields} | {"NEWLEAF_SAMPLES"}
+    known = {_variable(name) for name in Settings.model_fields} | {"NEWLEAF_SAMPLES"}
 
     assert set(re.findall(r"NEWLEAF_\w+", TEXT)) - known == set()
 

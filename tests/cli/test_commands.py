@@ -88,7 +88,7 @@ def test_region_that_is_no_country_code_is_refused(newleaf):
 @pytest.mark.parametrize(
     ("settings", "code", "said"),
     [
-        ({}, 1, "Error: The database lacks 0001_foundation, 0002_lead_indexes: run `newleaf migrate`"),
+        ({}, 1, "Error: The database lacks 0001_foundation, 0002_lead_indexes, "),
         ({"NEWLEAF_DATABASE_URL": "mysql://u:secret@h/d"}, 2, "Error: Unknown database URL scheme 'mysql'"),
         ({"NEWLEAF_DATABASE_URL": "sqlite:////no/such/folder/x.db"}, 1, "Error: The database cannot be used"),
         ({"NEWLEAF_DATABASE_URL": "postgresql://u:secret@127.0.0.1:1/d"}, 1, "Error: The database cannot be used"),
