@@ -32,7 +32,7 @@ def with_checks(document: Json) -> Json:
     document = copy.deepcopy(document)
     for operation in operations(document):
         if operation.spec.get("x-raw-body"):
-            operation.spec.pop("requestBody", None)
+            document["paths"][operation.path][operation.method].pop("requestBody", None)
     schemes = document["components"]["securitySchemes"]
     schemes["ApiKey"]["x-apikeyInfoFunc"] = schemes["BearerKey"]["x-bearerInfoFunc"] = f"{__name__}.check_key"
     return document
