@@ -87,10 +87,9 @@ def _begin(way: Way) -> _Call | None:
     task, tenant = way.task, way.tenant
     with transaction():
         lead = way.held_lead()
-        message = conversations.message(tenant, way.message.oid)  # as it is now
-        if message.delivery_status != "queued":
-            task.complete()
+        if outcomes.is_overtaken(way):
             return None
+        message = conversations.message(tenant, way.message.oid)  # as it is now
         if lead is None:
             outcomes.refuse(task, message, LEAD_GONE)
             return None

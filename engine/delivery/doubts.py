@@ -19,6 +19,7 @@ from storage.errors import NotFound
 
 REPEATS_WITHIN = timedelta(hours=23)  # a provider remembers what it was handed for a day
 PATIENCE = timedelta(minutes=10)  # a status is usually there within seconds
+ANSWERS_WITHIN = timedelta(hours=6)  # a provider that could tell, but does not answer now
 LOOK_AGAIN = timedelta(seconds=30)
 
 _log = structlog.get_logger(__name__)
@@ -42,8 +43,10 @@ def is_settled(way: Way) -> bool:
             with transaction():
                 deliveries.finish(attempt, "deferred", "not_taken", "The provider does not know the message")
             return False
+        case "unanswered":
+            _wait_or_park(way, attempt, began, ANSWERS_WITHIN)
         case _:
-            _wait_or_park(way, attempt, began)
+            _wait_or_park(way, attempt, began, PATIENCE)
     return True
 
 
@@ -54,7 +57,7 @@ def _note_lost(way: Way, attempt: DeliveryAttempt) -> None:
         deliveries.doubt(way.tenant, attempt, "worker_lost", detail)
 
 
-def _found(way: Way, since: datetime) -> Sent | Literal["unknown"] | None:
+def _found(way: Way, since: datetime) -> Sent | Literal["unknown", "unanswered"] | None:
     if way.channel is None:
         return "unknown"
     with connection():
@@ -68,17 +71,19 @@ def _found(way: Way, since: datetime) -> Sent | Literal["unknown"] | None:
         return way.channel.find(outgoing, since)
     except SendError as error:
         _log.info("message_not_found_out", message=way.message.oid, error=error.code)
-        return "unknown"
+        return "unanswered"
 
 
-def _wait_or_park(way: Way, attempt: DeliveryAttempt, began: datetime) -> None:
-    """A status callback may still tell; after a while nobody will."""
+def _wait_or_park(way: Way, attempt: DeliveryAttempt, began: datetime, patience: timedelta) -> None:
+    """A status callback may still tell, or the provider when it answers again; after a while nobody will."""
     now = clock.now()
-    if now - began >= PATIENCE:
+    if now - began >= patience:
         outcomes.park_unknown(way, attempt)
         return
     detail = attempt.detail or "The provider's answer was lost"
     with transaction():
         way.held_lead()
+        if outcomes.is_overtaken(way):
+            return
         deliveries.note_wait(way.tenant, way.message, UNKNOWN, detail, now + LOOK_AGAIN)
         way.task.hold(now + LOOK_AGAIN, UNKNOWN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from engine.channels import Deferred, Health, Misconfigured, SendError, Sent, Undeliverable
@@ -46,6 +47,22 @@ def close(task: Task, way: Way | None) -> None:
             deliveries.finish(last, "refused", way.message.delivery_code, way.message.delivery_detail)
         else:
             _note_accepted(way, last, Sent(way.message.provider_message_id))
+
+
+def is_overtaken(way: Way) -> bool:
+    """Whether a status has told meanwhile how the last call went, or the message is gone: then the row is closed.
+
+    In the caller's transaction.
+    """
+    try:
+        message = conversations.message(way.tenant, way.message.oid)
+    except NotFound:
+        close(way.task, None)
+        return True
+    if message.delivery_status == "queued":
+        return False
+    close(way.task, replace(way, message=message))
+    return True
 
 
 def accept(way: Way, attempt: DeliveryAttempt, sent: Sent) -> None:
@@ -156,6 +173,8 @@ def park_unknown(way: Way, attempt: DeliveryAttempt) -> None:
     detail = "The provider's answer was lost, and nothing was heard of the message since. It may have arrived."
     with transaction():
         way.held_lead()
+        if is_overtaken(way):
+            return
         way.task.park(f"{UNKNOWN}: {attempt.detail or detail}")
         conversations.set_delivery(way.tenant, way.message, "failed", UNKNOWN, detail)
 

@@ -401,6 +401,54 @@ class TestUnknownOutcome:
         assert waiting.delivery_status == "queued"
         assert work(conversation).provider_message_id == "found"
 
+    def test_it_is_not_given_up_while_the_provider_that_could_tell_is_away(
+        self, make_conversation, lost, work, advance, attempts
+    ):
+        conversation = make_conversation()
+        work(conversation)
+        lost.found = Deferred("sms_unreachable", "Not reached.")
+        advance(doubts.PATIENCE.total_seconds())
+        waiting = work(conversation)
+        advance(doubts.ANSWERS_WITHIN.total_seconds())
+
+        assert waiting.delivery_status == "queued"
+        assert work(conversation).delivery_code == outcomes.UNKNOWN
+        assert attempts(conversation) == ["unknown"]
+
+    @pytest.mark.parametrize("waits", [outcomes.FIRST_LOOK_S, doubts.PATIENCE.total_seconds()])
+    def test_status_that_arrives_while_the_provider_is_asked_settles_it(
+        self, tenant, make_conversation, lost, work, advance, attempts, waits
+    ):
+        def told(outgoing, since):
+            rows.set_delivery(tenant, rows.message(tenant, outgoing.id), "sent", provider_id="told")
+            return "unknown"
+
+        conversation = make_conversation()
+        work(conversation)
+        lost.find = told
+        advance(waits)
+
+        assert work(conversation).delivery_status == "sent"
+        assert attempts(conversation) == ["accepted"]
+        assert usage.spent(tenant, clock.now()).messages_sent == 1
+        assert not outbox.parked(tenant)
+
+    def test_status_that_arrives_before_a_repetition_settles_it(
+        self, tenant, make_conversation, lost, work, advance, attempts, monkeypatch
+    ):
+        def overtaken(way):
+            rows.set_delivery(tenant, rows.message(tenant, way.message.oid), "delivered", provider_id="told")
+            return False
+
+        conversation = make_conversation()
+        work(conversation)
+        monkeypatch.setattr(doubts, "is_settled", overtaken)
+        advance(outcomes.FIRST_LOOK_S)
+
+        assert work(conversation).delivery_status == "delivered"
+        assert (len(lost.handed), attempts(conversation)) == (1, ["accepted"])
+        assert usage.spent(tenant, clock.now()).messages_sent == 1
+
 
 class TestDeath:
     """The worker dies at each step in turn; the next one takes over when the lease has run out."""
