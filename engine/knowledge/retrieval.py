@@ -40,7 +40,7 @@ _RANK_CONSTANT = 60  # of reciprocal rank fusion, as in Cormack et al. 2009
 _SATURATION, _LENGTH_WEIGHT = 1.2, 0.75  # k1 and b of BM25
 _SUPPOSED = 100  # chunks added to every count, half of them with each common word: a small base tells little of words
 _COMMON_WORTH = 0.5  # of a common word beside others, in a passage's relevance
-_CANDIDATES = 1000  # chunks with the rarest words, about so many, are ranked by words
+_CANDIDATES = 500  # chunks with the rarest words, about so many, are ranked by words
 _LISTED = 400  # documents: more are not named to the database
 
 _log = structlog.get_logger(__name__)
@@ -174,12 +174,13 @@ class _Corpus:
 
     def _by_words(self, rarity: Mapping[str, float], holding: Mapping[int, tuple[int, str]]) -> list[int]:
         """The chunks by BM25, best first. Source: Robertson and Zaragoza 2009, with Lucene's positive idf."""
+        spaced = [(f" {word} ", value) for word, value in rarity.items()]
         scores = {}
         for chunk, (length, words) in holding.items():
-            held = words.split(" ")
+            padded = f" {words} "
             damping = _SATURATION * (1 - _LENGTH_WEIGHT + _LENGTH_WEIGHT * length / self._mean_length)
-            counts = ((word, held.count(word)) for word in rarity)
-            scores[chunk] = sum(rarity[word] * n * (_SATURATION + 1) / (n + damping) for word, n in counts if n)
+            counts = ((value, padded.count(word)) for word, value in spaced if word in padded)
+            scores[chunk] = sum(value * n * (_SATURATION + 1) / (n + damping) for value, n in counts)
         return sorted(scores, key=lambda chunk: (-scores[chunk], chunk))
 
     def _by_meaning(self, look: Vector) -> list[int]:

@@ -96,8 +96,11 @@ _SQLITE_TERMS = (
             VALUES ('delete', OLD.id, OLD.knowledge_base_id, OLD.terms);
     END""",
 )
+# Kept beside the text: looking a word up in it costs a hundredth of taking the text apart for each row looked at.
 _POSTGRESQL_TERMS = (
-    "CREATE INDEX ix_knowledge_chunk_terms ON knowledge_chunk USING gin (string_to_array(terms, ' '))",
+    """ALTER TABLE knowledge_chunk ADD COLUMN words tsvector
+        GENERATED ALWAYS AS (array_to_tsvector(string_to_array(terms, ' '))) STORED""",
+    "CREATE INDEX ix_knowledge_chunk_words ON knowledge_chunk USING gin (words)",
 )
 
 _SQLITE_TYPES = {"pk": "INTEGER PRIMARY KEY AUTOINCREMENT", "json": "TEXT", "blob": "BLOB", "bool": "INTEGER"}
