@@ -35,6 +35,14 @@ BODIES: dict[str, Any] = {
     "update_lead": {"name": "Changed"},
     "assign_lead_agent": {"assignedAgentId": None},
     "change_conversation_status": {"status": "handed_off"},
+    "update_conversation": {"summary": "Changed"},
+    "update_knowledge_base": {"name": "Changed"},
+    "update_document": {"title": "Changed"},
+    "replace_webhook_source": {"name": "Changed"},
+    "update_webhook_source": {"name": "Changed"},
+    "update_ab_test": {"name": "Changed"},
+    "replace_ab_test": {"name": "Changed"},
+    "change_ab_test_status": {"status": "running"},
     "update_agent": {"name": "Changed"},
     "replace_agent": {"name": "Changed"},
     "configure_integration": {**WHATSAPP, "wabaId": "3"},
@@ -49,7 +57,7 @@ def by_id(operation: Operation) -> str:
 
 def made_by(operation: Operation) -> str:
     """The path of the object that an operation is about."""
-    return re.sub(r"(/\{\w+\}).*", r"\1", operation.path)
+    return operation.path[: operation.path.rfind("}") + 1] or operation.path
 
 
 @pytest.fixture
@@ -84,10 +92,44 @@ def make(client: ContractClient) -> Callable[[str], str]:
         table = {"content": "Mobile\n+12025550102\n", "mapping": {"Mobile": "phone"}}
         return str(client.post("/api/leads/upload/confirm", json=table).json()["importBatchId"])
 
+    def knowledge_base() -> str:
+        return client.post("/api/knowledge-bases", json={"name": "Prices"}).headers["Location"]
+
+    def settled(path: str, *states: str) -> str:
+        """The object at this path, once the worker has done what it does to it."""
+        for _ in range(10_000):
+            if client.get(path).json()["status"] in states:
+                return path
+        raise AssertionError(f"{path} did not become {' or '.join(states)}")
+
+    def a_document() -> str:
+        text = {"title": "Plans", "content": "The Team plan costs $390 a month.", "sourceType": "text"}
+        made = client.post(f"{knowledge_base()}/documents", json=text)
+        return settled(made.headers["Location"], "ready", "failed")
+
+    def crawl() -> str:
+        made = client.post(f"{knowledge_base()}/crawl-sitemap", json={"urls": ["http://127.0.0.1:9/page"]})
+        return settled(made.headers["Location"], "completed", "failed")
+
+    def webhook_source() -> str:
+        source = {"name": "Stock", "url": "http://127.0.0.1:9/stock"}
+        return client.post(f"{knowledge_base()}/webhooks", json=source).headers["Location"]
+
+    def ab_test() -> str:
+        agents = [agent().json()["_id"] for _ in range(2)]
+        variants = [{"agentConfigId": oid, "weight": 50} for oid in agents]
+        return client.post("/api/ab-tests", json={"name": "Tone", "variants": variants}).headers["Location"]
+
     makers: dict[str, Callable[[], str]] = {
         "/api/leads/{id}": lambda: client.post("/api/leads", json={"phone": "+12025550101"}).headers["Location"],
         "/api/leads/imports/{importBatchId}": lambda: f"/api/leads/imports/{imported()}",
         "/api/agent-config/{id}": lambda: agent().headers["Location"],
+        "/api/agent-config/{id}/versions/{version}": lambda: f"{agent().headers['Location']}/versions/1",
+        "/api/knowledge-bases/{id}": knowledge_base,
+        "/api/knowledge-bases/{id}/documents/{documentId}": a_document,
+        "/api/knowledge-bases/{id}/crawl-jobs/{jobId}": crawl,
+        "/api/knowledge-bases/{id}/webhooks/{whId}": webhook_source,
+        "/api/ab-tests/{id}": ab_test,
         "/api/integrations/{channel}": integration,
         "/api/conversations/{id}": lambda: conversation().headers["Location"],
         "/api/api-keys/{id}": lambda: key().headers["Location"],
