@@ -34,7 +34,8 @@ INTEGRATION = {"wabaId": "1", "phoneNumberId": "2", "accessToken": "a-token-of-a
 def world(client: ContractClient) -> dict[str, str]:
     """What the examples speak of, by the ids that they have there: a lead, an agent, a conversation, a key, a file."""
     template = client.post("/api/agent-config/apply-template", json={"templateId": "sales-qualifier"}).json()
-    agent = client.post("/api/agent-config", json=template).json()["_id"]
+    agent, rival = (client.post("/api/agent-config", json=template).json()["_id"] for _ in range(2))
+    compared = [{"agentConfigId": each, "weight": 1} for each in (agent, rival)]
     lead = client.post("/api/leads", json={"phone": "+12025550199"}).json()["id"]
     other = client.post("/api/leads", json={"phone": "+12025550198"}).json()["id"]
     opened = client.post("/api/conversations/start", json={"leadId": other, "channel": "sms", "message": "Hello"})
@@ -46,6 +47,7 @@ def world(client: ContractClient) -> dict[str, str]:
     key = {"name": "Other", "scopes": ["leads:view"], "environment": "test"}
     return {
         "/api/leads/{id}": str(lead),
+        "/api/ab-tests/{id}": client.post("/api/ab-tests", json={"name": "Test", "variants": compared}).json()["_id"],
         "/api/conversations/{id}": opened.json()["_id"],
         "/api/agent-config/{id}": agent,
         "/api/api-keys/{id}": client.post("/api/api-keys", json=key).json()["apiKey"]["_id"],
@@ -56,6 +58,7 @@ def world(client: ContractClient) -> dict[str, str]:
         "{token}": client.get("/api/accounts/current").json()["webhookToken"],
         "42": str(lead),
         "665f1c2e9b1d4a0012ab34c1": agent,
+        "665f1c2e9b1d4a0012ab34c2": rival,
         "665f1c2e9b1d4a0012ab34cf": client.post("/api/leads/upload/preview", files=table).json()["uploadId"],
     }
 
@@ -86,7 +89,10 @@ def test_example_is_accepted(
 ) -> None:
     sends: dict[str, Callable[[Any], dict[str, Any]]] = {
         "application/json": lambda body: {"json": body},
-        "multipart/form-data": lambda body: {"files": {name: (name, text) for name, text in body.items()}},
+        "multipart/form-data": lambda body: {
+            "files": {"file": ("example.txt", body["file"])},
+            "data": {name: text for name, text in body.items() if name != "file"},
+        },
     }
 
     answer = client.request(operation.method, path_of(operation, name, world), **sends[media_type](living(body, world)))
