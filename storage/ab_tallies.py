@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from peewee import BigIntegerField, IntegerField, TextField, fn
+from peewee import BigIntegerField, IntegerField, ModelSelect, TextField, fn
 
 from . import clock
 from .ab_tests import AbTest, AbVariant, kept
@@ -116,7 +116,7 @@ def _held(tenant: Tenant, assignment_id: int) -> AbAssignment | None:
 
 
 def _count(tenant: Tenant, variant_id: int, **moved: int) -> None:
-    free: Any = AbTally.of(tenant, AbTally.id).where(AbTally.variant_id == variant_id).order_by(AbTally.id).limit(1)
+    free: Any = ModelSelect(AbTally, [AbTally.id]).where(AbTally.variant_id == variant_id).order_by(AbTally.id).limit(1)
     if not is_sqlite():
         free = free.for_update(skip_locked=True)
     columns = {AbTally._meta.fields[name]: amount for name, amount in moved.items()}
@@ -128,10 +128,10 @@ def _count(tenant: Tenant, variant_id: int, **moved: int) -> None:
 def tallies(tenant: Tenant, test: AbTest) -> dict[int, Tally]:
     """What became of each variant of a test, by the variant's row id; a variant without a lead is absent."""
     sums = [fn.COALESCE(fn.SUM(AbTally._meta.fields[name]), 0) for name in Tally._fields]
-    of_test = AbVariant.of(tenant, AbVariant.id).where(AbVariant.test_id == test.id)
     query: Any = (
         AbTally.of(tenant, AbTally.variant_id, *sums)
-        .where(AbTally.variant_id.in_(of_test))
+        .join(AbVariant, on=(AbVariant.id == AbTally.variant_id))
+        .where(AbVariant.test_id == test.id)
         .group_by(AbTally.variant_id)
         .tuples()
     )

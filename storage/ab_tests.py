@@ -148,8 +148,9 @@ def delete(tenant: Tenant, test: AbTest) -> None:
 
 def compare(tenant: Tenant, agent_config_id: str) -> bool:
     """Whether this agent is in a test that is not completed."""
-    tests = AbTest.of(tenant, AbTest.id).where(AbTest.status != "completed")
-    query = AbVariant.of(tenant, AbVariant.id).where(
-        (AbVariant.agent_config_id == agent_config_id) & AbVariant.test_id.in_(tests)
+    query = (
+        AbVariant.of(tenant, AbVariant.id)
+        .join(AbTest, on=(AbTest.id == AbVariant.test_id))
+        .where((AbVariant.agent_config_id == agent_config_id) & (AbTest.status != "completed"))
     )
     return query.first() is not None
