@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from server.contract import document, operations
-from storage import accounts, database
+from storage import ab_tests, accounts, database
+from storage.ab_tallies import AbTally
 from tests.conftest import ENGINE, Party, Served
 
 HERE = Path(__file__).parent / "fuzz"
@@ -72,7 +73,11 @@ def _populate(party: Party) -> None:
     """Some objects of each kind, which the first answers of each list then tell the hooks about."""
     agent = {"name": "Mia", "systemPrompt": "You are Mia.", "goal": "Find out."}
     with party.client() as client:
-        client.post("/api/agent-config", json=agent)
+        pair = [client.post("/api/agent-config", json=agent).json()["_id"] for _ in range(2)]
+        variants = [{"agentConfigId": each, "weight": 1} for each in pair]
+        tests = [client.post("/api/ab-tests", json={"name": "Test", "variants": variants}).json() for _ in range(12)]
+        for test in tests[:10]:
+            _decide(party, test["_id"])
         for number in range(5):
             client.post("/api/agent-config", json={**agent, "status": "inactive"})
             lead = client.post("/api/leads", json={"phone": f"+120255501{number:02}"}).json()
@@ -80,6 +85,16 @@ def _populate(party: Party) -> None:
             client.post("/api/api-keys", json={"name": "spare", "scopes": ["leads:view"], "environment": "test"})
             file = {"content": f"Phone\n+1202555020{number}\n", "mapping": {"Phone": "phone"}}
             client.post("/api/leads/upload/confirm", json=file)
+
+
+def _decide(party: Party, oid: str) -> None:
+    """Complete an A/B test with a winner, which takes thousands of conversations else."""
+    with database.connection():
+        test = ab_tests.get(party.tenant(), oid)
+        parts = ab_tests.variants(party.tenant(), [test])[test.id]
+        for variant, qualified in zip(parts, (100, 300), strict=True):
+            AbTally.add(party.tenant(), variant_id=variant.id, leads=1000, qualified_leads=qualified)
+        ab_tests.set_status(test, "completed")
 
 
 def _never_successful(reached: Path) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def test_derived_contract_is_valid_openapi_31(derived):
 
 def test_no_keyword_of_30_is_left_in_a_schema(derived):
     old = [schema for schema in schemas_of(derived) if {"nullable", "example"} & schema.keys()]
-    exclusive = [schema for schema in schemas_of(derived) if schema.get("exclusiveMinimum") in (True, False)]
+    exclusive = [schema for schema in schemas_of(derived) if isinstance(schema.get("exclusiveMinimum"), bool)]
 
     assert old == exclusive == []
 

@@ -18,8 +18,23 @@ from .kinds import IN_PATHS, UNKNOWN, kind_of, kind_of_path_id
 
 Place = tuple[str, ...]  # names of properties from the body down; "[]" is the first item of an array
 
-OWN_WIDTH = {"lead": 3, "agent": 2, "conversation": 2, "api key": 2}  # how many of its own an attacker has
+
+@dataclass(frozen=True)
+class Slot:
+    """Where an id belongs: of which kind, the how manieth, the caller's own or another's."""
+
+    kind: str
+    index: int
+    whose: Literal["own", "another's"] = "another's"
+
+
+OWN_WIDTH = {"lead": 3, "agent": 2, "conversation": 2, "api key": 2, "ab test": 3}  # of an attacker's own
 MOVED_PHONES = ("+12025550101", "+12025550102")  # the phones of an attacker's first two leads
+
+_VARIANTS = [
+    [{"agentConfigId": Slot("agent", 0, "own"), "weight": 1}, {"agentConfigId": other, "weight": 2}]
+    for other in (Slot("agent", 1, "own"), Slot("agent", 1))
+]
 
 # What an operation does beyond its examples, tried on the attacker's own objects, in this order.
 FURTHER_BODIES: dict[str, list[Any]] = {
@@ -30,6 +45,9 @@ FURTHER_BODIES: dict[str, list[Any]] = {
             "onDuplicate": "update",
         }
     ],
+    "create_ab_test": [{"name": "own test", "variants": variants} for variants in _VARIANTS],
+    "update_ab_test": [{"variants": variants} for variants in _VARIANTS],
+    "change_ab_test_status": [{"status": "paused"}, {"status": "completed"}],
     "change_conversation_status": [{"status": "active"}, {"status": "completed"}],
     "simulate_reply": [{"message": "STOP"}],
     "sync_leads": [
@@ -43,15 +61,6 @@ FURTHER_BODIES: dict[str, list[Any]] = {
     ],
 }
 FURTHER_QUERIES: dict[str, list[dict[str, Any]]] = {"list_agents": [{"single": "true"}]}
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where an id belongs: of which kind, the how manieth, the caller's own or another's."""
-
-    kind: str
-    index: int
-    whose: Literal["own", "another's"] = "another's"
 
 
 @dataclass(frozen=True)

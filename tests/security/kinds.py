@@ -49,6 +49,7 @@ IN_PATHS: dict[str, str] = {"channel": "channel"}
 
 # `id` in a path, by what stands before it; the longest that fits counts.
 PATHS: dict[str, str] = {
+    "/api/ab-tests/": "ab test",
     "/api/agent-config/": "agent",
     "/api/api-keys/": "api key",
     "/api/conversations/": "conversation",
@@ -76,7 +77,7 @@ NO_IDS: dict[str, str] = {
 
 # Fields of a lead filter that hold ids or texts which only one tenant has.
 FILTER_KINDS: dict[str, str] = {
-    "abTestId": "campaign",
+    "abTestId": "ab test",
     "assignedAgentId": "agent",
     "email": "email",
     "externalId": "external id",
@@ -135,6 +136,7 @@ def csv(phone: str) -> str:
 
 # Well-formed values that nobody has.
 UNKNOWN: dict[str, list[Any]] = {
+    "ab test": ["0e" * 12, "1e" * 12, "2e" * 12],
     "account": ["0f" * 12],
     "agent": ["1f" * 12, "2f" * 12],
     "api key": ["3f" * 12, "4f" * 12],

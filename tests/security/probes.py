@@ -32,6 +32,7 @@ from storage.lead_lists import LeadFilter
 from storage.leads import Lead, NewLead
 from storage.tenancy import SYSTEM, Tenant
 
+from .ab_test_probes import AB_TEST_PROBES
 from .delivery_probes import DELIVERY_PROBES
 from .source_probes import SOURCE_PROBES
 from .worlds import MARK, Party, World
@@ -267,6 +268,7 @@ PROBES: tuple[Probe, ...] = (
     a_stray_address_that_is_proven,
     deleting_an_integration_that_was_read_elsewhere,
     what_another_used,
+    *AB_TEST_PROBES,
     *DELIVERY_PROBES,
     *SOURCE_PROBES,
 )

@@ -16,6 +16,8 @@ from typing import Any
 
 from engine import agent_configs, vault
 from storage import (
+    ab_tallies,
+    ab_tests,
     accounts,
     agents,
     api_keys,
@@ -33,6 +35,8 @@ from storage import (
     outbox,
     roles,
 )
+from storage.ab_tallies import AbTally
+from storage.ab_tests import NewVariant
 from storage.accounts import Member
 from storage.conversations import Conversation
 from storage.idempotency import Stored
@@ -128,6 +132,8 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
     batch = _add_import(tenant, word)
     people = _add_leads(tenant, word, batch, script[0], is_victim=mark is not None)
     spoken = _add_conversations(tenant, word, people, script[0])
+    compared = [script[0], _add_agent(tenant, word, "active", bases[:1])]
+    ab_tests_made = _add_ab_tests(tenant, word, compared, spoken[0])
     upload = imports.keep(tenant, [csv_of(word).encode()])
     keys = [api_keys.issue(tenant, SYSTEM, name=f"{word} key {n}", scopes=["leads:view"]) for n in range(2)]
     keys[1].row.store(status="revoked")
@@ -136,6 +142,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
     _add_traces(tenant, word)
     named = people[3:] if mark else people
     values = {
+        "ab test": ab_tests_made,
         "account": [account_id],
         "agent": script,
         "api key": [key.row.id for key in keys],
@@ -165,6 +172,8 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
         batch,
         upload.oid,
         *script,
+        *compared,
+        *ab_tests_made,
         *bases,
         *(oid for oids in known_facts.values() for oid in oids),
         *(key.row.id for key in keys),
@@ -278,6 +287,27 @@ def _add_conversations(tenant: Tenant, word: str, people: list[Lead], agent: str
         opened.append(conversation)
     conversations.set_status(tenant, opened[1], "handed_off")
     return opened
+
+
+def _add_ab_tests(tenant: Tenant, word: str, agent_ids: list[str], conversation: Conversation) -> list[str]:
+    """One that is running, of which the conversation is, a draft, and one that is completed and was won.
+
+    The first agent gets every lead, so that the same happens in every world.
+    """
+    made = []
+    for status, weight in (("running", 1e-9), ("draft", 1e-9), ("completed", 1e9)):
+        weights = zip(agent_ids, (1e9, weight), strict=True)
+        parts = [NewVariant(oid, f"{word} agent", each) for oid, each in weights]
+        test = ab_tests.add(tenant, f"{word} test", f"{word} question", parts)
+        ab_tests.set_status(test, status)
+        made.append(test)
+    first, _ = ab_tests.variants(tenant, made)[made[0].id]
+    ab_tallies.assign(tenant, first, conversation.lead_number)
+    conversation.store(ab_assignment_id=ab_tallies.of_lead(tenant, made[0], conversation.lead_number).id)
+    leads.get(tenant, conversation.lead_number).store(ab_test_id=made[0].oid)
+    for variant, qualified in zip(ab_tests.variants(tenant, made)[made[2].id], (300, 100), strict=True):
+        AbTally.add(tenant, variant_id=variant.id, leads=1000, qualified_leads=qualified)
+    return [test.oid for test in made]
 
 
 def _add_integration(tenant: Tenant, word: str, channel: str) -> Integration:

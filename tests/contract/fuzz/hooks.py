@@ -66,7 +66,7 @@ class OwnerKey:
 
 def _resource(path: str) -> str:
     """The collection that an id in this path belongs to: `/api/leads/{id}/agent` → `/api/leads`."""
-    return path.partition("/{")[0]
+    return "completed tests" if path.endswith("/promote") else path.partition("/{")[0]
 
 
 # Members of bodies and queries that name an object, and the collection where it is found.
@@ -90,7 +90,8 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         return
     for name in case.path_parameters or {}:
         case.path_parameters[name] = _some(_resource(case.operation.path), case.path_parameters[name])
-    for members in (case.query, case.body):
+    nested = case.body.get("variants", ()) if isinstance(case.body, dict) else ()
+    for members in (case.query, case.body, *nested):
         for name, collection in _REFERENCES.items():
             if isinstance(members, dict) and members.get(name) is not None:
                 members[name] = _some(collection, members[name])
@@ -120,7 +121,7 @@ def _learn(resource: str, body: Any) -> None:
     """Remember the objects that an answer shows: one by one, as a list, or wrapped."""
     if isinstance(body, dict) and isinstance(body.get("leads"), list):
         body = body["leads"]
-    for item in body[:5] if isinstance(body, list) else [body]:
+    for item in body[:12] if isinstance(body, list) else [body]:
         if not isinstance(item, dict):
             continue
         for member, collection, identity in (
@@ -130,6 +131,8 @@ def _learn(resource: str, body: Any) -> None:
             ("apiKey", "/api/api-keys", (item.get("apiKey") or {}).get("_id")),
             ("systemPrompt", "/api/agent-config", None if resource.endswith("apply-template") else item.get("_id")),
             ("messageCount", "/api/conversations", item.get("_id")),
+            ("variants", "/api/ab-tests", item.get("_id")),
+            ("completedAt", "completed tests", item.get("_id")),
             ("phoneValid", "/api/leads", item.get("id")),
         ):
             if member in item and identity is not None:
@@ -137,6 +140,6 @@ def _learn(resource: str, body: Any) -> None:
                     _known[collection].append(identity)
 
 
-for _path in ("/api/leads", "/api/conversations", "/api/agent-config", "/api/accounts/current"):
+for _path in ("/api/leads", "/api/ab-tests", "/api/conversations", "/api/agent-config", "/api/accounts/current"):
     _learn(_path, _get(_path, OwnerKey.keys["test"]).json())
 _learn("/api/api-keys", [{"apiKey": each} for each in _get("/api/api-keys", OwnerKey.keys["live"]).json()])
