@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from peewee import JOIN, BigIntegerField, IntegerField, ModelDelete, TextField, fn
+from peewee import JOIN, BigIntegerField, IntegerField, ModelDelete, ModelUpdate, TextField, fn
 
 from . import clock, conversation_events
 from .base import TenantModel
@@ -46,8 +46,15 @@ def begin(tenant: Tenant, message: Message, now: datetime) -> DeliveryAttempt:
 
 
 def finish(attempt: DeliveryAttempt, state: Outcome, code: str | None = None, detail: str | None = None) -> None:
-    """Write down how a call went."""
-    attempt.store(state=state, code=code, detail=detail, finished_at=clock.stamp())
+    """Write down how a call went; one that the provider is known to have accepted stays so."""
+    values = {
+        DeliveryAttempt.state: state,
+        DeliveryAttempt.code: code,
+        DeliveryAttempt.detail: detail,
+        DeliveryAttempt.finished_at: clock.stamp(),
+    }
+    is_open = (DeliveryAttempt.id == attempt.id) & (DeliveryAttempt.state != "accepted")
+    ModelUpdate(DeliveryAttempt, values).where(is_open).execute()
 
 
 def doubt(tenant: Tenant, attempt: DeliveryAttempt, code: str, detail: str) -> None:
@@ -71,6 +78,12 @@ def latest(tenant: Tenant, message: Message) -> DeliveryAttempt | None:
         .first()
     )
     return found
+
+
+def is_accepted(tenant: Tenant, message: Message) -> bool:
+    """Whether some call for this message is known to have been accepted."""
+    accepted = (DeliveryAttempt.message_id == message.id) & (DeliveryAttempt.state == "accepted")
+    return DeliveryAttempt.of(tenant, DeliveryAttempt.id).where(accepted).first() is not None
 
 
 def of_message(tenant: Tenant, message: Message) -> list[DeliveryAttempt]:

@@ -82,12 +82,14 @@ def accept(way: Way, attempt: DeliveryAttempt, sent: Sent) -> None:
 def _note_accepted(way: Way, attempt: DeliveryAttempt, sent: Sent) -> None:
     tenant, now = way.tenant, clock.now()
     way.held_lead()  # first of all locks, as everywhere
+    is_known = deliveries.is_accepted(tenant, way.message)  # by a status, or by another call under the same key
     deliveries.finish(attempt, "accepted")
     message = conversations.message(tenant, way.message.oid)
     conversations.set_delivery(tenant, message, sent.status, provider_id=sent.provider_id)
     if message.discloses_ai:
         deliveries.note_disclosure(tenant, way.conversation, now)
-    usage.add(tenant, now, messages_sent=1)
+    if not is_known:
+        usage.add(tenant, now, messages_sent=1)
 
 
 def note_error(way: Way, attempt: DeliveryAttempt, error: SendError) -> None:

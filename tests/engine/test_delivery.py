@@ -557,6 +557,39 @@ class TestDeath:
 
         assert (message.delivery_status, attempts(conversation)) == ("queued", [known])
 
+    @pytest.mark.parametrize("answer", [Sent("late"), OutcomeUnknown("sms_no_answer", "Lost.")], ids=["sent", "lost"])
+    def test_what_a_status_told_meanwhile_stays_and_counts_once(
+        self, tenant, make_conversation, carrier, work, advance, attempts, answer
+    ):
+        conversation = make_conversation()
+
+        def overtaken(message):
+            rows.set_delivery(tenant, rows.message(tenant, message.id), "delivered", provider_id="told")
+            advance(delivery.LEASE_S + 1)
+            work(conversation)  # somebody else has the row, and closes it
+            return answer
+
+        carrier.answers = [overtaken]
+
+        assert work(conversation).delivery_status == "delivered"
+        assert attempts(conversation) == ["accepted"]
+        assert usage.spent(tenant, clock.now()).messages_sent == 1
+
+    def test_two_calls_under_one_key_are_one_message(self, tenant, make_conversation, carrier, work, advance, attempts):
+        carrier.repeats_safely = True
+        conversation = make_conversation()
+
+        def overtaken(_message):
+            advance(delivery.LEASE_S + 1)
+            work(conversation)  # somebody else hands it over once more
+            return Sent("p2")
+
+        carrier.answers = [overtaken]
+        work(conversation)
+
+        assert attempts(conversation) == ["accepted", "accepted"]
+        assert usage.spent(tenant, clock.now()).messages_sent == 1
+
     def test_two_holders_of_one_row_do_not_both_begin(
         self, make_conversation, carrier, work, advance, monkeypatch, attempts
     ):
