@@ -259,7 +259,11 @@ class _Handler(BaseHTTPRequestHandler):
         if step.loses == "request":
             self.close_connection = True
             return
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # whoever was sending it has died
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer = provider._handle(Received(self.command, parts.path, _last_values(parts.query), headers, body), step)
         if step.loses == "answer":
