@@ -38,9 +38,10 @@ def what_hangs_on_a_test(world: World) -> str | None:
     lead = AbAssignment.of(victim.tenant).first().lead_number
     ways: dict[str, Any] = {
         "variants": ab_tests.variants(attacker, [test]).get(test.id),
-        "of_lead": ab_tallies.of_lead(attacker, test, lead),
+        "offers": [offer for offer in ab_tallies.offers(attacker, lead) if offer.test_oid == test.oid],
+        "note_conversation": ab_tallies.note_conversation(attacker, test.oid, lead),
         "tallies": ab_tallies.tallies(attacker, test),
-        "compare": ab_tests.compare(attacker, victim.values["agent"][0]),
+        "are_using": ab_tests.are_using(attacker, victim.values["agent"][0]),
     }
     return _said("a test", [name for name, found in ways.items() if found])
 
@@ -59,7 +60,8 @@ def counting_for_a_variant_that_was_read_elsewhere(world: World) -> str | None:
     attacker, victim = _parties(world)
     assignment = AbAssignment.of(victim.tenant).first()
     before = _tallied(victim.tenant)
-    ab_tallies.note_conversation(attacker, assignment)
+    ab_tallies.assign(attacker, assignment.test_id, assignment.variant_id, 900004)
+    ab_tallies.note_message(attacker, assignment.id, 1)
     ab_tallies.note_verdict(attacker, assignment.id, None, {"qualified": True})
     after = AbAssignment.of(victim.tenant).first()
     return _said("note", after.qualified_conversations or _tallied(victim.tenant) != before)

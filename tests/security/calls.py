@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from server.contract import Operation, dereference, document, operations
+from server.rules.view import is_raw
 
 from .kinds import IN_PATHS, UNKNOWN, kind_of, kind_of_path_id
 
@@ -138,7 +139,7 @@ def path_kind(operation: Operation, name: str) -> str | None:
 
 def _base(operation: Operation) -> Call:
     """The operation on own objects: the parameters that it must have, its first example as the body."""
-    path, query = {}, {}
+    path, query, headers = {}, {}, {}
     for parameter in operation.spec["parameters"]:
         name, place = parameter["name"], parameter["in"]
         kind = path_kind(operation, name) if place == "path" else kind_of(name)
@@ -146,8 +147,10 @@ def _base(operation: Operation) -> Call:
             path[name] = Slot(kind or name, 0, "own")
         elif place == "query" and parameter.get("required"):
             query[name] = parameter["example"]
+        elif name == "Last-Event-ID":
+            headers[name] = "0"  # from the beginning
     media_type, body = examples(operation)[0]
-    return Call(operation, "own", path, query, {}, media_type, _with_slots(body, "own"))
+    return Call(operation, "own", path, query, headers, media_type, _slotted(operation, body, "own"))
 
 
 def _in_parameters(operation: Operation, base: Call) -> Iterator[Call]:
@@ -173,7 +176,7 @@ def _in_parameters(operation: Operation, base: Call) -> Iterator[Call]:
 def _in_body(operation: Operation, base: Call) -> Iterator[Call]:
     """Another's value in one place of the body: beside all that an example says, then beside what must be there."""
     content = operation.spec.get("requestBody", {}).get("content", {})
-    if "application/json" not in content:
+    if "application/json" not in content or is_raw(operation):
         return
     schema = content["application/json"]["schema"]
     for form in schema.get("oneOf") or schema.get("anyOf") or [schema]:
@@ -199,7 +202,7 @@ def _everywhere(operation: Operation, base: Call) -> Iterator[Call]:
     path = {name: Slot(slot.kind, 0) if slot.kind in UNKNOWN else slot for name, slot in base.path.items()}
     query = {name: Slot(kind, 0) if (kind := kind_of(name)) else value for name, value in base.query.items()}
     for media_type, body in examples(operation):
-        yield Call(operation, "everywhere", path, query, {}, media_type, _with_slots(body, "another's"))
+        yield Call(operation, "everywhere", path, query, {}, media_type, _slotted(operation, body, "another's"))
 
 
 def _malformed(operation: Operation, base: Call) -> Iterator[Call]:
@@ -211,13 +214,13 @@ def _malformed(operation: Operation, base: Call) -> Iterator[Call]:
 
 def _own(operation: Operation, base: Call) -> Iterator[Call]:
     width = max((OWN_WIDTH.get(slot.kind, 1) for slot in base.path.values()), default=1)
-    shown = [(media_type, _with_slots(body, "own")) for media_type, body in examples(operation)]
+    shown = [(media_type, _slotted(operation, body, "own")) for media_type, body in examples(operation)]
     further = [("application/json", body) for body in FURTHER_BODIES.get(operation.id, [])]
     for index in range(width):
         path = {name: Slot(slot.kind, index, "own") for name, slot in base.path.items()}
         for media_type, body in [*shown, *further]:
             for again in _each_own(body):
-                yield Call(operation, f"own {index}", path, base.query, {}, media_type, again)
+                yield Call(operation, f"own {index}", path, base.query, base.headers, media_type, again)
     for query in FURTHER_QUERIES.get(operation.id, []):
         yield Call(operation, f"own with {query}", base.path, {**base.query, **query})
 
@@ -250,6 +253,11 @@ def places(schema: dict[str, Any], at: Place = ()) -> Iterator[tuple[Place, str,
 def _full_name(name: str, at: Place) -> str:
     above = [step for step in at if step != "[]"]
     return f"{above[-1]}.{name}" if name == "id" and above else name
+
+
+def _slotted(operation: Operation, body: Any, whose: Literal["own", "another's"]) -> Any:
+    """The same, but for a provider's event, whose ids are the provider's."""
+    return body if is_raw(operation) else _with_slots(body, whose)
 
 
 def _with_slots(body: Any, whose: Literal["own", "another's"], at: Place = ()) -> Any:

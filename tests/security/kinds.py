@@ -45,7 +45,7 @@ KINDS: dict[str, str] = {
 }
 
 # Names of parameters in paths that name an object there and something else in bodies.
-IN_PATHS: dict[str, str] = {"channel": "channel"}
+IN_PATHS: dict[str, str] = {"channel": "channel", "integration": "integration"}
 
 # `id` in a path, by what stands before it; the longest that fits counts.
 PATHS: dict[str, str] = {
@@ -63,6 +63,7 @@ NO_IDS: dict[str, str] = {
     "authToken": "a credential with a provider",
     "botToken": "a credential with a provider",
     "documents.id": "where an id stands in what somebody else's server answers",
+    "hub.verify_token": "a credential with a provider",
     "If-Match": "a digest of the object that the path names",
     "nextStageIds": "stages of the agent in the same body",
     "nextStages.id": "a stage of the agent in the same body",
@@ -150,6 +151,7 @@ UNKNOWN: dict[str, list[Any]] = {
     "email": ["nobody@example.com"],
     "external id": ["nobodys-1", "nobodys-2"],
     "idempotency key": ["nobodys-request"],
+    "integration": ["ed" * 12],
     "import batch": ["8f" * 12],
     "knowledge base": ["9f" * 12],
     "lead": [900004, 900005],

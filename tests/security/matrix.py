@@ -31,7 +31,8 @@ _GENERATED = (
     (re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z"), "<time>"),
 )
 # Members that differ from one world to the next, or with what the background worker has done already.
-_VARYING = {"requestId", "keyHint", "lastUsedAt", "deliveryStatus", "state", "failure", "lastTriggeredAt", "nextRunAt"}
+_VARYING = {"requestId", "keyHint", "lastUsedAt", "state", "failure", "lastTriggeredAt", "nextRunAt"}
+_VARYING |= {"deliveryStatus", "deliveryCode", "deliveryDetail", "heldUntil"}
 _VARYING_HEADERS = {"date", "etag", "x-request-id", "content-length", "server"}
 
 
@@ -180,8 +181,14 @@ def _given(world: World, call: Call) -> set[str]:
 def _comparable(response: httpx.Response, given: Sequence[str]) -> Any:
     headers = {name: _masked(value, given) for name, value in response.headers.items() if name not in _VARYING_HEADERS}
     is_json = response.headers.get("content-type", "").partition(";")[0].endswith("json")
-    body = _masked(response.json(), given) if is_json else response.text
+    body = _masked(response.json(), given) if is_json else _masked(_events(response.text), given)
     return [response.status_code, headers, body]
+
+
+def _events(text: str) -> Any:
+    """Server-sent events as what they tell, without ids, which count those of all conversations; else the text."""
+    told = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    return [json.loads(each) for each in told] if told else text
 
 
 def _masked(node: Any, given: Sequence[str]) -> Any:

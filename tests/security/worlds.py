@@ -148,6 +148,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
         "api key": [key.row.id for key in keys],
         "campaign": [spoken[0].campaign_id],
         "channel": ["telegram" if mark else "whatsapp"],
+        "integration": [connected[-1].oid],
         "conversation": [conversation.oid for conversation in spoken[:2]],
         "csv": [csv(people[0].phone)],  # of the victim's first lead, whose number the attacker has too
         "custom fields": [{f"{word} field": f"{word} value"}],
@@ -302,8 +303,8 @@ def _add_ab_tests(tenant: Tenant, word: str, agent_ids: list[str], conversation:
         ab_tests.set_status(test, status)
         made.append(test)
     first, _ = ab_tests.variants(tenant, made)[made[0].id]
-    ab_tallies.assign(tenant, first, conversation.lead_number)
-    conversation.store(ab_assignment_id=ab_tallies.of_lead(tenant, made[0], conversation.lead_number).id)
+    assignment_id = ab_tallies.assign(tenant, first.test_id, first.id, conversation.lead_number)
+    conversation.store(ab_assignment_id=assignment_id)
     leads.get(tenant, conversation.lead_number).store(ab_test_id=made[0].oid)
     for variant, qualified in zip(ab_tests.variants(tenant, made)[made[2].id], (300, 100), strict=True):
         AbTally.add(tenant, variant_id=variant.id, leads=1000, qualified_leads=qualified)
