@@ -55,7 +55,11 @@ def test_endless_answer_is_cut_off(provider: ProviderServer) -> None:
         exchange("GET", provider.url, timeout_s=5, max_bytes=1_000)
 
 
-@pytest.mark.parametrize("url", [refusing_url(), "ftp://example.com", "http://[", "http://127.0.0.1:99999", ""])
+@pytest.mark.parametrize(
+    "url",
+    [refusing_url(), "ftp://example.com", "http://[", "http://127.0.0.1:99999", ""],
+    ids=["nobody listens", "no http", "no address", "no port", "nothing"],
+)
 def test_what_never_left_is_told_apart(url: str) -> None:
     with pytest.raises(Unreached) as failed:
         exchange("GET", url, timeout_s=5)
