@@ -173,7 +173,7 @@ def delete(tenant: Tenant, oid: str, *, actor: Actor) -> None:
         if conversations.are_led_by(tenant, oid):
             message = "The agent leads conversations that have not ended. Set it inactive instead."
             raise Conflict("agent_in_use", message)
-        if ab_tests.compare(tenant, oid):
+        if ab_tests.are_using(tenant, oid):
             message = "The agent is in an A/B test. Complete or delete the test first, or set the agent inactive."
             raise Conflict("agent_in_use", message)
         agents.delete(tenant, agent)

@@ -6,15 +6,16 @@ over several rows whose sum is meant: a transaction takes one that nobody holds,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from peewee import BigIntegerField, IntegerField, ModelSelect, TextField, fn
+from peewee import JOIN, BigIntegerField, IntegerField, ModelSelect, TextField, fn
 
 from . import clock
-from .ab_tests import AbTest, AbVariant, kept
+from .ab_tests import RUNNING, AbTest, AbVariant
 from .base import TenantModel
 from .database import is_sqlite
+from .statements import ANY_TENANT, slot, statement
 from .tenancy import Tenant
 
 
@@ -53,76 +54,140 @@ class Tally(NamedTuple):
     duration_ms: int = 0
 
 
-def of_lead(tenant: Tenant, test: AbTest, lead_number: int) -> AbAssignment | None:
-    """What this lead was drawn for in this test, None if it was not drawn yet."""
-    query = AbAssignment.of(tenant).where((AbAssignment.test_id == test.id) & (AbAssignment.lead_number == lead_number))
-    found: AbAssignment | None = query.first()
-    return found
+class Offer(NamedTuple):
+    """A variant of the running test, and whether a certain lead was drawn for it already."""
+
+    test_id: int
+    test_oid: str
+    variant_id: int
+    agent_config_id: str
+    weight: float
+    is_taken: bool
 
 
-def assign(tenant: Tenant, variant: AbVariant, lead_number: int) -> None:
-    """Write down that a held lead was drawn for this variant and is exposed to it, in the caller's transaction."""
-    AbAssignment.add(
+def offers(tenant: Tenant, lead_number: int) -> list[Offer]:
+    """The variants of the running test in their order, as this lead finds them; none where no test runs.
+
+    The test cannot be deleted before the caller's transaction ends.
+    """
+    rows = statement("ab_tallies.offers", _offers).run({"tenant": tenant.id, "lead": lead_number})
+    return [Offer._make((*columns, assignment_id is not None)) for *columns, assignment_id in rows.fetchall()]
+
+
+def _offers() -> Any:
+    of_variant = (AbAssignment.test_id == AbTest.id) & (AbAssignment.variant_id == AbVariant.id)
+    query: Any = (
+        AbVariant.of(
+            ANY_TENANT,
+            AbTest.id,
+            AbTest.oid,
+            AbVariant.id,
+            AbVariant.agent_config_id,
+            AbVariant.weight,
+            AbAssignment.id,
+        )
+        .join(AbTest, on=(AbTest.id == AbVariant.test_id))
+        .join(AbAssignment, JOIN.LEFT_OUTER, on=(of_variant & (AbAssignment.lead_number == slot("lead"))))
+        .where(AbTest.status == RUNNING)
+        .order_by(AbVariant.position)
+    )
+    return query if is_sqlite() else query.for_update("FOR KEY SHARE", of=AbTest)
+
+
+def assign(tenant: Tenant, test_id: int, variant_id: int, lead_number: int) -> int:
+    """Write down that a held lead was drawn for this variant and is exposed to it, in the caller's transaction.
+
+    Returns the assignment's row id.
+    """
+    assignment = AbAssignment.add(
         tenant,
-        test_id=variant.test_id,
-        variant_id=variant.id,
+        test_id=test_id,
+        variant_id=variant_id,
         lead_number=lead_number,
         created_at=clock.stamp(),
     )
-    _count(tenant, variant.id, leads=1)
+    _count(tenant, variant_id, leads=1)
+    return assignment.id
 
 
-def note_conversation(tenant: Tenant, assignment: AbAssignment) -> None:
-    """Count a conversation that the variant's agent opened with a lead that was drawn for it."""
-    _count(tenant, assignment.variant_id, conversations=1)
+def note_conversation(tenant: Tenant, test_oid: str, lead_number: int) -> int | None:
+    """Count a conversation that is opened with a held lead; the assignment that it belongs to.
+
+    None, and nothing is counted, where that test does not run or the lead was not drawn for it.
+    """
+    values = {"tenant": tenant.id, "test": test_oid, "lead": lead_number}
+    found = statement("ab_tallies.current", _current).run(values).fetchone()
+    if found is None:
+        return None
+    assignment_id, variant_id = found
+    _count(tenant, variant_id, conversations=1)
+    return int(assignment_id)
+
+
+def _current() -> Any:
+    return (
+        AbAssignment.of(ANY_TENANT, AbAssignment.id, AbAssignment.variant_id)
+        .join(AbTest, on=(AbTest.id == AbAssignment.test_id))
+        .where(
+            AbTest.oid == slot("test"),
+            AbTest.status == RUNNING,
+            AbAssignment.lead_number == slot("lead"),
+        )
+    )
 
 
 def note_message(tenant: Tenant, assignment_id: int, duration_ms: int) -> None:
-    """Count a message of such a conversation, which has lasted that much longer."""
-    assignment = _held(tenant, assignment_id)
-    if assignment is not None:
-        _count(tenant, assignment.variant_id, messages=1, duration_ms=duration_ms)
+    """Count a message of such a conversation, which has lasted that much longer; nothing if its test is gone."""
+    found = statement("ab_tallies.held", _held).run({"tenant": tenant.id, "assignment": assignment_id}).fetchone()
+    if found is not None:
+        _count(tenant, found[0], messages=1, duration_ms=duration_ms)
+
+
+def _held() -> Any:
+    query: Any = AbAssignment.of(ANY_TENANT, AbAssignment.variant_id).where(AbAssignment.id == slot("assignment"))
+    return query if is_sqlite() else query.for_update("FOR KEY SHARE")
 
 
 def note_verdict(
     tenant: Tenant, assignment_id: int, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> None:
-    """Count that the verdict on the lead of such a conversation changed; the caller holds the lead."""
+    """Count that the verdict on the lead of such a conversation changed; nothing if its test is gone."""
     qualified = _says(after, qualified=True) - _says(before, qualified=True)
     disqualified = _says(after, qualified=False) - _says(before, qualified=False)
-    assignment = _held(tenant, assignment_id) if qualified or disqualified else None
-    if assignment is None:
+    if not qualified and not disqualified:
         return
-    earlier = assignment.qualified_conversations
-    assignment.store(qualified_conversations=earlier + qualified)
-    qualified_leads = (earlier + qualified > 0) - (earlier > 0)
-    _count(
-        tenant,
-        assignment.variant_id,
-        qualified=qualified,
-        disqualified=disqualified,
-        qualified_leads=qualified_leads,
-    )
+    values = {"tenant": tenant.id, "assignment": assignment_id, "moved": qualified}
+    found = statement("ab_tallies.judged", _judged).run(values).fetchone()
+    if found is not None:
+        variant_id, now_qualified = found
+        qualified_leads = (now_qualified > 0) - (now_qualified - qualified > 0)
+        _count(tenant, variant_id, qualified=qualified, disqualified=disqualified, qualified_leads=qualified_leads)
 
 
 def _says(verdict: Mapping[str, Any] | None, *, qualified: bool) -> int:
     return int(verdict is not None and bool(verdict["qualified"]) is qualified)
 
 
-def _held(tenant: Tenant, assignment_id: int) -> AbAssignment | None:
-    """The assignment, which is not deleted before the caller's transaction ends; None if its test is gone."""
-    found: AbAssignment | None = kept(AbAssignment.of(tenant).where(AbAssignment.id == assignment_id)).first()
-    return found
+def _judged() -> Any:
+    moved = {AbAssignment.qualified_conversations: AbAssignment.qualified_conversations + slot("moved")}
+    judged = AbAssignment.change(ANY_TENANT, moved).where(AbAssignment.id == slot("assignment"))
+    return judged.returning(AbAssignment.variant_id, AbAssignment.qualified_conversations)
 
 
 def _count(tenant: Tenant, variant_id: int, **moved: int) -> None:
-    free: Any = ModelSelect(AbTally, [AbTally.id]).where(AbTally.variant_id == variant_id).order_by(AbTally.id).limit(1)
+    counting = statement(("ab_tallies.count", *moved), lambda: _counted(moved))
+    if not counting.run({"tenant": tenant.id, "variant": variant_id, **moved}).rowcount:
+        AbTally.add(tenant, variant_id=variant_id, **moved)
+
+
+def _counted(names: Iterable[str]) -> Any:
+    free: Any = ModelSelect(AbTally, [AbTally.id]).where(AbTally.variant_id == slot("variant"))
+    free = free.order_by(AbTally.id).limit(1)
     if not is_sqlite():
         free = free.for_update(skip_locked=True)
-    columns = {AbTally._meta.fields[name]: amount for name, amount in moved.items()}
-    sums = {column: column + amount for column, amount in columns.items()}
-    if not AbTally.change(tenant, sums).where(AbTally.id == free).execute():
-        AbTally.add(tenant, variant_id=variant_id, **moved)
+    columns = {name: AbTally._meta.fields[name] for name in names}
+    sums = {column: column + slot(name) for name, column in columns.items()}
+    return AbTally.change(ANY_TENANT, sums).where(AbTally.id == free)
 
 
 def tallies(tenant: Tenant, test: AbTest) -> dict[int, Tally]:

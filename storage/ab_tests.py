@@ -10,14 +10,13 @@ from peewee import SQL, BigIntegerField, DoubleField, IntegerField, IntegrityErr
 
 from . import clock
 from .base import TenantModel
-from .database import is_sqlite
 from .errors import Conflict, NotFound
 from .ids import new_id
 from .leads import locked
 from .paging import paginate
 from .tenancy import Tenant
 
-_RUNNING = SQL("'running'")  # a literal, as in the index that lets a tenant have one of them
+RUNNING = SQL("'running'")  # a literal, as in the index that lets a tenant have one of them
 
 
 class AbTest(TenantModel):
@@ -68,14 +67,9 @@ def _found(test: AbTest | None) -> AbTest:
 
 
 def running(tenant: Tenant) -> AbTest | None:
-    """The tenant's running test; it cannot be deleted before the caller's transaction ends."""
-    found: AbTest | None = kept(AbTest.of(tenant).where(AbTest.status == _RUNNING)).first()
+    """The tenant's running test."""
+    found: AbTest | None = AbTest.of(tenant).where(AbTest.status == RUNNING).first()
     return found
-
-
-def kept(query: Any) -> Any:
-    """The query, whose rows cannot be deleted before the transaction ends; others may read and change them."""
-    return query if is_sqlite() else query.for_update("FOR KEY SHARE")
 
 
 def page(
@@ -146,7 +140,7 @@ def delete(tenant: Tenant, test: AbTest) -> None:
     AbTest.remove(tenant).where(AbTest.id == test.id).execute()
 
 
-def compare(tenant: Tenant, agent_config_id: str) -> bool:
+def are_using(tenant: Tenant, agent_config_id: str) -> bool:
     """Whether this agent is in a test that is not completed."""
     query = (
         AbVariant.of(tenant, AbVariant.id)

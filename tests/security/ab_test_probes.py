@@ -61,10 +61,17 @@ def counting_for_a_variant_that_was_read_elsewhere(world: World) -> str | None:
     assignment = AbAssignment.of(victim.tenant).first()
     before = _tallied(victim.tenant)
     ab_tallies.assign(attacker, assignment.test_id, assignment.variant_id, 900004)
-    ab_tallies.note_message(attacker, assignment.id, 1)
     ab_tallies.note_verdict(attacker, assignment.id, None, {"qualified": True})
     after = AbAssignment.of(victim.tenant).first()
     return _said("note", after.qualified_conversations or _tallied(victim.tenant) != before)
+
+
+def a_message_of_an_assignment_that_was_read_elsewhere(world: World) -> str | None:
+    attacker, victim = _parties(world)
+    assignment = AbAssignment.of(victim.tenant).first()
+    ab_tallies.note_message(attacker, assignment.id, 1)
+    counted = AbTally.of(attacker).where(AbTally.variant_id == assignment.variant_id).count()
+    return _said("note_message", counted)
 
 
 def _tallied(tenant: Tenant) -> list[Any]:
@@ -77,4 +84,5 @@ AB_TEST_PROBES = (
     what_hangs_on_a_test,
     changing_a_test_that_was_read_elsewhere,
     counting_for_a_variant_that_was_read_elsewhere,
+    a_message_of_an_assignment_that_was_read_elsewhere,
 )

@@ -58,12 +58,11 @@ def test_tenant_has_one_running_test(tenant, other_tenant, make_test):
 def test_deleted_test_takes_everything_with_it_and_what_goes_on_is_not_counted(tenant, make_test, make_lead):
     test = make_test(status="running")
     variant = ab_tests.variants(tenant, [test])[test.id][0]
-    ab_tallies.assign(tenant, variant, make_lead().number)
-    assignment = AbAssignment.of(tenant).first()
+    assignment_id = ab_tallies.assign(tenant, test.id, variant.id, make_lead().number)
 
     ab_tests.delete(tenant, test)
-    ab_tallies.note_message(tenant, assignment.id, 10)
-    ab_tallies.note_verdict(tenant, assignment.id, None, {"qualified": True})
+    ab_tallies.note_message(tenant, assignment_id, 10)
+    ab_tallies.note_verdict(tenant, assignment_id, None, {"qualified": True})
 
     with pytest.raises(NotFound):
         ab_tests.get(tenant, test.oid)
@@ -71,21 +70,47 @@ def test_deleted_test_takes_everything_with_it_and_what_goes_on_is_not_counted(t
 
 
 def test_lead_is_assigned_once(tenant, variants):
-    ab_tallies.assign(tenant, variants[0], 7)
+    ab_tallies.assign(tenant, variants[0].test_id, variants[0].id, 7)
 
     with pytest.raises(Exception, match=r"uq_ab_assignment_lead|UNIQUE"), transaction():
-        ab_tallies.assign(tenant, variants[1], 7)
+        ab_tallies.assign(tenant, variants[1].test_id, variants[1].id, 7)
+
+
+def test_lead_finds_the_variants_of_the_running_test_and_its_own(tenant, make_test):
+    assert ab_tallies.offers(tenant, 7) == []
+    make_test()
+    test = make_test(status="running")
+    second = ab_tests.variants(tenant, [test])[test.id][1]
+    ab_tallies.assign(tenant, test.id, second.id, 7)
+
+    found = ab_tallies.offers(tenant, 7)
+
+    assert [(each.test_oid, each.agent_config_id, each.weight, each.is_taken) for each in found] == [
+        (test.oid, AGENTS[0], 50.5, False),
+        (test.oid, AGENTS[1], 49.5, True),
+    ]
+    assert not any(each.is_taken for each in ab_tallies.offers(tenant, 8))
+
+
+def test_conversation_counts_only_for_the_running_test_of_its_lead(tenant, make_test):
+    test = make_test(status="running")
+    first = ab_tests.variants(tenant, [test])[test.id][0]
+    assignment_id = ab_tallies.assign(tenant, test.id, first.id, 7)
+
+    assert ab_tallies.note_conversation(tenant, test.oid, 7) == assignment_id
+    assert ab_tallies.note_conversation(tenant, test.oid, 8) is None
+    ab_tests.set_status(test, "paused")
+    assert ab_tallies.note_conversation(tenant, test.oid, 7) is None
 
 
 def test_tally_follows_verdicts_back_and_forth(tenant, make_test):
     test = make_test()
     variant = ab_tests.variants(tenant, [test])[test.id][0]
-    ab_tallies.assign(tenant, variant, 7)
-    assignment = ab_tallies.of_lead(tenant, test, 7)
+    assignment_id = ab_tallies.assign(tenant, test.id, variant.id, 7)
     yes, no = {"qualified": True, "reason": "Budget"}, {"qualified": False}
 
     def told(before, after):
-        ab_tallies.note_verdict(tenant, assignment.id, before, after)
+        ab_tallies.note_verdict(tenant, assignment_id, before, after)
         tally = ab_tallies.tallies(tenant, test)[variant.id]
         return tally.qualified, tally.disqualified, tally.qualified_leads
 
@@ -97,14 +122,13 @@ def test_tally_follows_verdicts_back_and_forth(tenant, make_test):
 
 
 def test_tally_is_the_sum_of_what_was_noted(tenant, make_test):
-    test = make_test()
+    test = make_test(status="running")
     first = ab_tests.variants(tenant, [test])[test.id][0]
     for number in (1, 2, 3):
-        ab_tallies.assign(tenant, first, number)
-    assignment = ab_tallies.of_lead(tenant, test, 2)
-    ab_tallies.note_conversation(tenant, assignment)
+        ab_tallies.assign(tenant, test.id, first.id, number)
+    assignment_id = ab_tallies.note_conversation(tenant, test.oid, 2)
     for _ in range(4):
-        ab_tallies.note_message(tenant, assignment.id, 1500)
+        ab_tallies.note_message(tenant, assignment_id, 1500)
 
     assert ab_tallies.tallies(tenant, test) == {first.id: Tally(leads=3, conversations=1, messages=4, duration_ms=6000)}
 
@@ -113,11 +137,11 @@ def test_tally_is_the_sum_of_what_was_noted(tenant, make_test):
 def test_writers_of_one_tally_do_not_wait_for_each_other(tenant, make_test):
     test = make_test()
     variant = ab_tests.variants(tenant, [test])[test.id][0]
-    ab_tallies.assign(tenant, variant, 1)
+    ab_tallies.assign(tenant, variant.test_id, variant.id, 1)
     threads = [threading.Thread(target=_assign_some, args=(tenant, variant, first)) for first in (10, 20, 30, 40)]
 
     with transaction():
-        ab_tallies.assign(tenant, variant, 2)
+        ab_tallies.assign(tenant, variant.test_id, variant.id, 2)
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -130,16 +154,16 @@ def test_writers_of_one_tally_do_not_wait_for_each_other(tenant, make_test):
 def _assign_some(tenant, variant, first):
     for number in range(first, first + 10):
         with transaction():
-            ab_tallies.assign(tenant, variant, number)
+            ab_tallies.assign(tenant, variant.test_id, variant.id, number)
 
 
 def test_agent_of_a_completed_test_is_not_needed_any_more(tenant, make_test):
     test = make_test(status="running")
-    assert ab_tests.compare(tenant, AGENTS[0])
+    assert ab_tests.are_using(tenant, AGENTS[0])
 
     ab_tests.set_status(test, "completed")
 
-    assert not ab_tests.compare(tenant, AGENTS[0])
+    assert not ab_tests.are_using(tenant, AGENTS[0])
 
 
 def test_pages_are_of_one_status_newest_first(tenant, make_test):
