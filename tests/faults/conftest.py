@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from storage import accounts, api_keys, database, roles
-from storage.tenancy import SYSTEM
-from tests.conftest import migrated, own_database
+from storage.tenancy import SYSTEM, Environment
+from tests.conftest import SECRET_KEY, migrated, own_database
 from tests.faults.house import House
-from tests.faults.nursery import MortalServer, Nursery
-from tests.faults.storm import Toll
+from tests.faults.nursery import MortalServer, MortalWorker, Nursery
 
-_TOLLS: list[tuple[str, Toll]] = []
+_TOLLS: list[tuple[str, Any]] = []
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +28,13 @@ def nursery() -> Iterator[Nursery]:
 def make_house(
     nursery: Nursery, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., House]]:
-    """Sets up an account on a running server over an empty database of this engine; this process is connected to it."""
+    """Sets up an account on a running server over an empty database of this engine; this process is connected to it.
+
+    has_worker: a `newleaf worker` of its own runs beside the server.
+    """
     with ExitStack() as stack:
 
-        def make(engine: str, **settings: str) -> House:
+        def make(engine: str, *, environment: Environment = "test", has_worker: bool = False, **settings: str) -> House:
             folder = tmp_path_factory.mktemp("house")
             url = f"sqlite:///{folder}/newleaf.db"
             if engine == "postgres":
@@ -41,12 +43,14 @@ def make_house(
             opened = database.connect(url)
             stack.callback(opened.close_all)
             with database.transaction():
-                tenant = accounts.tenant_row(accounts.create("Example").id, "test").tenant
+                tenant = accounts.tenant_row(accounts.create("Example").id, environment).tenant
                 granted = roles.scopes_of(["owner"])
                 key = api_keys.issue(tenant, SYSTEM, name="storm", scopes=granted, roles=["owner"]).full_key
             own = {"NEWLEAF_DATABASE_URL": url, "NEWLEAF_RATE_LIMITS": "off", "NEWLEAF_LOG_LEVEL": "error"}
+            own["NEWLEAF_SECRET_KEY"] = SECRET_KEY
             server = stack.enter_context(MortalServer(nursery, {**own, **settings}, folder))
-            return House(server, tenant, key)
+            worker = MortalWorker(nursery, server.settings, folder) if has_worker else None
+            return House(server, tenant, key, stack.enter_context(worker) if worker else None)
 
         yield make
 
@@ -55,7 +59,7 @@ def make_house(
 def tell(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Has the summary of the run show what a storm did."""
 
-    def add(toll: Toll) -> None:
+    def add(toll: Any) -> None:
         _TOLLS.append((request.node.name, toll))
 
     return add

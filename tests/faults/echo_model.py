@@ -27,8 +27,9 @@ class EchoModel:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What makes a server's test environment use it."""
-        return {"NEWLEAF_SANDBOX_MODEL": "openai-compatible:echo", "NEWLEAF_MODEL_BASE_URL": self.base_url}
+        """What makes a server use it, in the test environment too."""
+        name = "openai-compatible:echo"
+        return {"NEWLEAF_MODEL": name, "NEWLEAF_SANDBOX_MODEL": name, "NEWLEAF_MODEL_BASE_URL": self.base_url}
 
     def think(self) -> float:
         """Count a question; returns how long the answer takes, in seconds."""
@@ -55,15 +56,19 @@ def echo_model() -> Iterator[EchoModel]:
 
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # whoever was asking has died
+            return
+        asked = json.loads(body)
         time.sleep(self.server.model.think())  # type: ignore[attr-defined]
-        body = json.dumps(_answer(_reply_to(asked["messages"][-1]["content"]))).encode()
+        answer = json.dumps(_answer(_reply_to(asked["messages"][-1]["content"]))).encode()
         with contextlib.suppress(ConnectionError):  # who asked may be dead
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(answer)
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -9,13 +9,14 @@ import os
 
 import pytest
 
-from tests.faults import imports, syncs, talks
+from tests.faults import imports, letter_checks, letters, syncs, talks
 from tests.faults.echo_model import echo_model
 from tests.faults.house import check_files
+from tests.faults.providers import providers
 from tests.faults.storm import Storm, settle
 
 SEED = int(os.environ.get("FAULTS_SEED", "20260101"))
-SETTLED_WITHIN_S = 120
+SETTLED_WITHIN_S = 180
 
 pytestmark = pytest.mark.parametrize("engine_name", ["sqlite", "postgres"])
 
@@ -68,4 +69,17 @@ def test_200_replies(make_house, make_storm, engine_name):
 
         talks.check(house, replies)
         house.check_replays(storm)
+    check_files()
+
+
+def test_letters_by_four_channels(make_house, tell, engine_name):
+    with echo_model() as model, providers() as four:
+        settings, is_postgres = {**model.settings, **four.settings}, engine_name == "postgres"
+        house = make_house(engine_name, environment="live", has_worker=is_postgres, **settings)
+        course = {"kills": 150, "gap": (1, 6), "longest_s": 200}
+
+        written = letters.run(house, four, SEED, least=5, settle_s=SETTLED_WITHIN_S, **course)
+        tell(str(written))
+
+        letter_checks.check(house, written)
     check_files()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import json
 import os
 import signal
@@ -27,6 +28,19 @@ import httpx
 from tests.support.live_server import ROOT, free_port
 
 _START_TIMEOUT_S = 60
+_USED_LATER = (  # by the first request, turn or message of a process
+    *(f"engine.channels.{name}" for name in ("email", "sms", "telegram", "whatsapp")),
+    "anyio._backends._asyncio",
+    "genai_prices.data",
+    "openai.resources.chat.completions.completions",
+    "phonenumbers.timezone",
+    "pydantic_ai.models.openai",
+    "pydantic_ai.providers.openai_compatible",
+    "tld.utils",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.httptools_impl",
+)
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -72,13 +86,13 @@ class Mortal:
     def __init__(self, nursery: Nursery, arguments: list[str], settings: dict[str, str], cwd: Path) -> None:
         self._nursery = nursery
         self._arguments = arguments
-        self._settings = settings
+        self.settings = settings
         self._cwd = cwd
         self._pid: int | None = None
 
     def start(self) -> None:
         """Start it."""
-        self._pid = self._nursery.bear(self._arguments, self._settings, self._cwd)
+        self._pid = self._nursery.bear(self._arguments, self.settings, self._cwd)
 
     def kill(self) -> None:
         """SIGKILL; returns once the process is gone."""
@@ -134,12 +148,16 @@ def _run() -> None:
     _die_with_parent()
     import engine.agents.turn
     import server.listening  # noqa: F401
+    from engine import phones
     from engine.jobs import registry
     from server import cli, contract  # noqa: F401
 
     contract.document()
     registry.of_kind("")  # imports every module that declares jobs
     engine.agents.turn._turn_agent()
+    for name in _USED_LATER:
+        importlib.import_module(name)
+    phones.normalize("+12025550101")  # reads what is known of American numbers
     builder = _Builder()
     print("ready", flush=True)  # noqa: T201
     for line in iter(sys.stdin.readline, ""):
@@ -163,11 +181,14 @@ class _Builder:
         from server import app
 
         self._create: Any = app.create_app
-        self._built: dict[Any, Any] = {}
+        self._named: dict[str, str] = {}
+        self._built: Any = None
         app.create_app = self._find
 
     def build(self, named: dict[str, str]) -> None:
         """Have those that are forked from now on find it."""
+        if named == self._named:
+            return
         from server.settings import Settings
 
         before = dict(os.environ)
@@ -175,14 +196,14 @@ class _Builder:
         chosen = Settings()
         os.environ.clear()
         os.environ.update(before)
-        if chosen not in self._built:
-            self._built = {chosen: self._create(chosen, with_worker=True)}
-            gc.collect()
-            gc.freeze()  # else each child's own collection copies the pages of this process
+        self._named, self._built = named, self._create(chosen, with_worker=True)
+        gc.collect()
+        gc.freeze()  # else each child's own collection copies the pages of this process
 
     def _find(self, chosen: Any, *, with_worker: bool = False) -> Any:
+        del chosen
         assert with_worker
-        return self._built[chosen]
+        return self._built
 
 
 def _live(order: dict[str, Any]) -> NoReturn:

@@ -79,6 +79,7 @@ class Storm:
     gap: how many requests there are between a start and the next kill, at least and at most.
     others: processes beside the server, one of which is killed as often as it is.
     aims: each changes when one of the narrow places is reached; they are looked at with a connection to the database.
+    meanwhile: is done between a kill and the next start.
     """
 
     def __init__(
@@ -91,12 +92,14 @@ class Storm:
         longest_s: float = 60,
         others: Sequence[Mortal] = (),
         aims: Sequence[Callable[[], Any]] = (committed,),
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         self.toll = Toll()
         self.ledger: list[Acknowledged] = []
         self._server = server
         self._others = others
         self._aims = aims
+        self._meanwhile = meanwhile
         self._random = Random(seed)
         self._kills_left = kills
         self._gap = gap
@@ -146,6 +149,8 @@ class Storm:
         self.toll.kills += 1
         with transaction():
             OutboxRow.update(lease_until=_LONG_AGO).where(OutboxRow.state == "claimed").execute()
+        if self._meanwhile is not None:
+            self._meanwhile()
         victim.start()
         if is_server:
             self._up.set()
@@ -275,13 +280,16 @@ def _still_running(response: httpx.Response) -> bool:
 def settle(within_s: float) -> None:
     """Wait until the worker has done all there is to do."""
     deadline = time.monotonic() + within_s
-    while left := _unfinished():
+    while left := unfinished():
         assert time.monotonic() < deadline, f"not done within {within_s} s: {left}"
         time.sleep(_PAUSE_S)
 
 
-def _unfinished() -> list[str]:
+def unfinished() -> list[str]:
+    """What the workers have still to do, a line for each."""
     with connection():
         at_work = OutboxRow.state.in_(["pending", "claimed"]) & (OutboxRow.kind != "idle")  # which waits for a day
         rows = OutboxRow.select().where(at_work)
-        return [f"{row.kind} {row.id}, {row.state}, {row.attempts} attempts, {row.error}" for row in rows]
+        return [
+            f"{row.kind} {row.id}, {row.state}, {row.attempts} attempts, {row.held_for}, {row.error}" for row in rows
+        ]

@@ -18,7 +18,7 @@ from tests.faults.house import House, once
 from tests.faults.storm import Storm, StormClient
 
 CLIENTS = 4
-_AGENT = {
+AGENT = {
     "name": "Mia",
     "systemPrompt": "You are Mia.",
     "goal": "Find out what they need.",
@@ -40,7 +40,7 @@ def run(house: House, storm: Storm, seed: int, *, conversations: int, replies: i
     """Start so many conversations from four clients, then have two clients each reply so often in each."""
     items = [{"phone": f"+9991000000{number:03}", "name": f"Lead {number}"} for number in range(conversations)]
     with house.calm_client() as calm:
-        calm.post("/api/agent-config", "agent", json=_AGENT)
+        calm.post("/api/agent-config", "agent", json=AGENT)
         made = calm.post("/api/leads/sync", "leads", json={"leads": items})
     assert made is not None
     leads = [result["id"] for result in made.json()["results"]]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import ENGINE
-from tests.faults import imports, syncs, talks
+from tests.faults import imports, letter_checks, letters, syncs, talks
 from tests.faults.echo_model import echo_model
 from tests.faults.house import check_files
+from tests.faults.providers import providers
 from tests.faults.storm import Storm, settle
 
 SEED = 20260101
@@ -59,4 +60,16 @@ def test_each_reply_is_answered_once_and_in_order(make_house, tide):
 
         talks.check(house, replies)
         house.check_replays(storm)
+    check_files()
+
+
+def test_each_message_on_four_channels_is_heard_once_and_its_answer_sent_once(make_house, tell):
+    with echo_model() as model, providers() as four:
+        is_postgres = ENGINE == "postgres"
+        house = make_house(ENGINE, environment="live", has_worker=is_postgres, **model.settings, **four.settings)
+
+        written = letters.run(house, four, SEED, kills=5, gap=(2, 8), longest_s=10, least=2, settle_s=90)
+        tell(str(written))
+
+        letter_checks.check(house, written)
     check_files()
