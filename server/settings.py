@@ -53,7 +53,10 @@ class Settings(BaseSettings):
     )
     embeddings_model: str = Field(default="text-embedding-3-small", description="The embeddings model of that API.")
     embeddings_min_similarity: float = Field(
-        default=0.35, ge=-1, le=1, description="Cosine from which on a passage has to do with a question, by that model."
+        default=0.35,
+        ge=-1,
+        le=1,
+        description="Cosine from which on a passage has to do with a question.",
     )
     embeddings_api_key: SecretStr | None = Field(default=None, description="Key for that API.")
     fetch_allows_private: str = Field(
