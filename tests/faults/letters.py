@@ -25,6 +25,7 @@ from tests.faults.talks import AGENT
 from tests.support.contract_client import ContractClient
 
 WRITERS = 8
+KNOWN_PEOPLE = 2 * WRITERS  # leads before they write
 _NEW_FACE = 0.3  # how likely somebody writes who has not written before
 _MOST_FACES = 12  # of one writer
 _MOST_AT_ONCE = 3
@@ -67,22 +68,9 @@ class Letters:
                 raise error
 
 
-def storm_over(house: House, providers: Providers, seed: int, **course: Any) -> tuple[Storm, Doubts]:
-    """A storm that kills a worker beside the server too, where there is one, and aims at receipts and sends."""
-    doubts = Doubts(house.tenant)
-    aims = [
-        committed,
-        lambda: InboundEvent.of(house.tenant).count(),
-        lambda: DeliveryAttempt.of(house.tenant).count(),  # one more send was decided on
-        providers.count_taken,  # one more was taken, and nobody has been told
-    ]
-    others = [house.worker] if house.worker else []
-    return Storm(house.server, seed, others=others, aims=aims, meanwhile=doubts.pass_time, **course), doubts
-
-
 def run(house: House, providers: Providers, seed: int, *, least: int, settle_s: float, **course: Any) -> Letters:
     """Have people write until a storm of this course is over, and each writer so often at least; then settle."""
-    storm, doubts = storm_over(house, providers, seed, **course)
+    storm, doubts = _storm_over(house, providers, seed, **course)
     town = Town(providers, house.server.base_url)
     with ContractClient(house.server.base_url, house.api_key) as client:
         known = _prepare(client, town)
@@ -97,12 +85,25 @@ def run(house: House, providers: Providers, seed: int, *, least: int, settle_s: 
     return letters
 
 
+def _storm_over(house: House, providers: Providers, seed: int, **course: Any) -> tuple[Storm, Doubts]:
+    """A storm that kills a worker beside the server too, where there is one, and aims at receipts and sends."""
+    doubts = Doubts(house.tenant)
+    aims = [
+        committed,
+        lambda: InboundEvent.of(house.tenant).count(),
+        lambda: DeliveryAttempt.of(house.tenant).count(),  # one more send was decided on
+        providers.count_taken,  # one more was taken, and nobody has been told
+    ]
+    others = [house.worker] if house.worker else []
+    return Storm(house.server, seed, others=others, aims=aims, meanwhile=doubts.pass_time, **course), doubts
+
+
 def _prepare(client: ContractClient, town: Town) -> list[Person]:
     """An account that answers however often it is written to, its agent, its providers and the leads that it has."""
     client.patch("/api/accounts/current", json={"frequencyCap": {"messages": 1000, "hours": 1}}).raise_for_status()
     client.post("/api/agent-config", json=AGENT).raise_for_status()
     town.providers.integrate(client)
-    known = [town.newcomer(KNOWN) for _ in range(2 * WRITERS)]
+    known = [town.newcomer(KNOWN) for _ in range(KNOWN_PEOPLE)]
     leads = [{"name": f"Person {who.number}", "phone": who.phone, "email": who.email} for who in known]
     client.post("/api/leads/sync", json={"leads": leads}).raise_for_status()
     return known
