@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
@@ -133,14 +134,14 @@ def test_tally_is_the_sum_of_what_was_noted(tenant, make_test):
     assert ab_tallies.tallies(tenant, test) == {first.id: Tally(leads=3, conversations=1, messages=4, duration_ms=6000)}
 
 
-@pytest.mark.skipif(ENGINE == "sqlite", reason="has one writer at a time anyway")
 def test_writers_of_one_tally_do_not_wait_for_each_other(tenant, make_test):
     test = make_test()
     variant = ab_tests.variants(tenant, [test])[test.id][0]
     ab_tallies.assign(tenant, variant.test_id, variant.id, 1)
     threads = [threading.Thread(target=_assign_some, args=(tenant, variant, first)) for first in (10, 20, 30, 40)]
 
-    with transaction():
+    # SQLite has one writer at a time anyway: there it is done before the others begin.
+    with contextlib.nullcontext() if ENGINE == "sqlite" else transaction():
         ab_tallies.assign(tenant, variant.test_id, variant.id, 2)
         for thread in threads:
             thread.start()

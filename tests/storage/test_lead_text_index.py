@@ -6,12 +6,13 @@ import random
 
 import pytest
 
-from storage import accounts, database, lead_filters, lead_lists, lead_search, leads, migrate
+from storage import clock, database, lead_filters, lead_lists, lead_search, leads, migrate
 from storage.database import is_sqlite
 from storage.lead_conditions import Condition
 from storage.lead_lists import LeadFilter
 from storage.leads import Lead, NewLead
 from storage.statements import slot, statement
+from storage.tenancy import Tenant
 from tests.conftest import ENGINE, own_database
 
 WORDS = ("ada", "Ada", "zuß", "a", "ab", "x@example.com", "100%", "_", 'say "hi"', "o'brien", "näme", "vip", "42")
@@ -117,8 +118,18 @@ def before(database_url, tmp_path):
     opened = database.connect(url)
     with database.connection():
         migrate._runner().up("0001_foundation")
-        yield accounts.tenant_row(accounts.create("Example").id, "live").tenant
+        yield _old_tenant()
     opened.close_all()
+
+
+def _old_tenant():
+    """A tenant as that version stored it, with fewer columns than the models have now."""
+    account, moment = "0a" * 12, clock.stamp()
+    insert = database.database.execute_sql
+    insert(f"INSERT INTO account VALUES ('{account}', 'Example', 'UTC', NULL, '{moment}', '{moment}')")
+    insert(f"INSERT INTO account_environment VALUES (1, '{account}', 'live', 'whk_1', 'hash')")
+    insert("INSERT INTO lead_counter VALUES (1, 0, 0)")
+    return Tenant(1, account, "live")
 
 
 def test_leads_that_were_there_before_are_tallied_and_indexed(before, actor):

@@ -44,7 +44,7 @@ def hear(tenant: Any, provider: ResendServer) -> Any:
 @pytest.fixture
 def started(tenant: Any, provider: ResendServer, make_conversation: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A conversation whose first email was sent."""
-    connected = email.connect(provider.credentials(), Endpoints(email=provider.url))
+    connected = replace(email.connect(provider.credentials(), Endpoints(email=provider.url)), pace_s=0.0)
     monkeypatch.setattr(channels, "of", lambda tenant, channel: connected)
     conversation = make_conversation(channel="email", text="Does Thursday work?")
     worker.work_lane(deliveries.lane_of(conversation.oid))
