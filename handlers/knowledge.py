@@ -11,7 +11,7 @@ from engine import knowledge as engine
 from engine.knowledge import Filters, Found, documents
 from storage import knowledge, knowledge_documents
 from storage.database import connection
-from storage.errors import Invalid, Problem
+from storage.errors import Blocked, Problem
 from storage.knowledge import KnowledgeBase
 from storage.knowledge_documents import KnowledgeDocument
 from storage.tenancy import Caller, Tenant
@@ -164,7 +164,7 @@ def _file(sent: Any) -> tuple[str | None, str | None, bytes]:
 
 
 def _metadata(text: str | None) -> dict[str, str]:
-    """The metadata of a multipart body. Raises Invalid."""
+    """The metadata of a multipart body. Raises Blocked."""
     if text is None:
         return {}
     try:
@@ -179,7 +179,7 @@ def _metadata(text: str | None) -> dict[str, str]:
         elif any("\0" in part for pair in given.items() for part in pair):
             problem = "metadata must not contain NUL characters"
     if problem:
-        raise Invalid("validation_failed", problem, problems=[Problem("/metadata", problem)])
+        raise Blocked("metadata_unreadable", problem, problems=[Problem("/metadata", problem)])
     return given
 
 

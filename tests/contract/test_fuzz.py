@@ -21,6 +21,7 @@ from server.contract import document, operations
 from storage import ab_tests, accounts, database
 from storage.ab_tallies import AbTally
 from tests.conftest import ENGINE, Party, Served
+from tests.support.contract_client import ContractClient
 
 HERE = Path(__file__).parent / "fuzz"
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "3")
@@ -79,12 +80,30 @@ def _populate(party: Party) -> None:
         for test in tests[:10]:
             _decide(party, test["_id"])
         for number in range(5):
+            _add_knowledge(client)
             client.post("/api/agent-config", json={**agent, "status": "inactive"})
             lead = client.post("/api/leads", json={"phone": f"+120255501{number:02}"}).json()
             client.post("/api/conversations/start", json={"leadId": lead["id"], "channel": "sms", "message": "Hello"})
             client.post("/api/api-keys", json={"name": "spare", "scopes": ["leads:view"], "environment": "test"})
             file = {"content": f"Phone\n+1202555020{number}\n", "mapping": {"Phone": "phone"}}
             client.post("/api/leads/upload/confirm", json=file)
+
+
+def _add_knowledge(client: ContractClient) -> None:
+    base = client.post("/api/knowledge-bases", json={"name": "Prices"}).json()["_id"]
+    place = f"/api/knowledge-bases/{base}"
+    client.post(f"{place}/documents", json={"title": "Plans", "content": "The Team plan costs $390 a month."})
+    client.post(f"{place}/webhooks", json={"name": "Stock", "url": "http://127.0.0.1:9/stock"})
+    client.post(f"{place}/crawl-sitemap", json={"urls": ["http://127.0.0.1:9/page"]})
+
+
+# What no generated request can bring to a success, and where it is shown that others do.
+SIGNED = {
+    "receive_telegram_update": "wants the integration's secret token; tests/handlers/test_webhooks.py",
+    "receive_email_event": "wants a signature over its bytes; tests/handlers/test_webhooks.py",
+    "receive_twilio_event": "wants a signature over its bytes; tests/handlers/test_webhooks.py",
+    "verify_whatsapp_webhook": "wants a verify token; tests/handlers/test_webhooks.py",
+}
 
 
 def _decide(party: Party, oid: str) -> None:
@@ -106,5 +125,5 @@ def _never_successful(reached: Path) -> dict[str, Any]:
     return {
         operation.id: dict(statuses[operation.id])
         for operation in operations(document())
-        if not any(200 <= status < 300 for status in statuses[operation.id])
+        if operation.id not in SIGNED and not any(200 <= status < 300 for status in statuses[operation.id])
     }

@@ -266,7 +266,7 @@ class TestFiles:
     def test_metadata_must_be_texts(self, client, base, metadata):
         answer = upload(client, base, "a.txt", b"Hello", "text/plain", metadata=metadata)
 
-        assert (answer.status_code, answer.json()["errors"][0]["path"]) == (400, "/metadata")
+        assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, "/metadata")
 
 
 class TestSearch:

@@ -88,8 +88,7 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """Most valid cases name objects that exist, in states that allow it; the others stay as generated."""
     if not _is_meant_valid(case) or _draw.random() < 0.4:
         return
-    for name in case.path_parameters or {}:
-        case.path_parameters[name] = _some(_resource(case.operation.path), case.path_parameters[name])
+    _fill_path(case.operation.path, case.path_parameters or {})
     nested = case.body.get("variants", ()) if isinstance(case.body, dict) else ()
     for members in (case.query, case.body, *nested):
         for name, collection in _REFERENCES.items():
@@ -104,6 +103,21 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         case.headers.pop("Idempotency-Key", None)
 
 
+# Objects within a knowledge base, found by the end of the path that makes or lists them; kept with the base's id.
+_WITHIN = {"documents": "documentId", "webhooks": "whId", "crawl-sitemap": "jobId", "crawl-jobs": "jobId"}
+
+
+def _fill_path(path: str, given: dict[str, Any]) -> None:
+    for name in given:
+        if name in _WITHIN.values():
+            given["id"], given[name] = _some(name, (given["id"], given[name]))
+            return
+        if name == "version":
+            given[name] = 1  # the first, which every agent has
+        elif name != "channel":
+            given[name] = _some("/api/knowledge-bases" if name == "kbId" else _resource(path), given[name])
+
+
 def _some(collection: str, otherwise: Any) -> Any:
     with _lock:
         return _draw.choice(list(_known[collection])) if _known[collection] else otherwise
@@ -115,6 +129,17 @@ def after_call(_context: Any, case: Any, response: Any) -> None:
         log.write(json.dumps([case.operation.definition.raw["operationId"], response.status_code]) + "\n")
     if response.status_code in (200, 201, 202) and response.headers.get("content-type", [""])[0] == "application/json":
         _learn(_resource(case.operation.path), response.json())
+        _learn_within(case.operation.path, (case.path_parameters or {}).get("id"), response.json())
+
+
+def _learn_within(path: str, base: Any, body: Any) -> None:
+    """Remember knowledge bases and what is in them."""
+    kept = "/api/knowledge-bases" if path == "/api/knowledge-bases" else _WITHIN.get(path.rpartition("/")[2])
+    for item in body[:12] if isinstance(body, list) else [body]:
+        identity = item.get("jobId", item.get("_id")) if isinstance(item, dict) else None
+        if kept is not None and identity is not None:
+            with _lock:
+                _known[kept].append(identity if base is None else (base, identity))
 
 
 def _learn(resource: str, body: Any) -> None:
@@ -143,3 +168,9 @@ def _learn(resource: str, body: Any) -> None:
 for _path in ("/api/leads", "/api/ab-tests", "/api/conversations", "/api/agent-config", "/api/accounts/current"):
     _learn(_path, _get(_path, OwnerKey.keys["test"]).json())
 _learn("/api/api-keys", [{"apiKey": each} for each in _get("/api/api-keys", OwnerKey.keys["live"]).json()])
+_bases = _get("/api/knowledge-bases", OwnerKey.keys["test"]).json()
+_learn_within("/api/knowledge-bases", None, _bases)
+for _base in _bases:
+    for _end in ("documents", "webhooks", "crawl-jobs"):
+        _place = f"/api/knowledge-bases/{_base['_id']}/{_end}"
+        _learn_within(_place, _base["_id"], _get(_place, OwnerKey.keys["test"]).json())
