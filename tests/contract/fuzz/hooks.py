@@ -78,6 +78,11 @@ _REFERENCES = {
     "importBatchId": "/api/leads/imports",
 }
 
+# Optional members whose value is mostly refused by the facts: a moment in the past, a stage that the agent lacks.
+_SELDOM_FIT = ("expiresAt", "stageId")
+# In changes: another lead's address; what of a test is changed elsewhere, or not once it has begun.
+_SELDOM_FIT_IN_CHANGES = ("phone", "externalId", "status", "variants")
+
 
 def _is_meant_valid(case: Any) -> bool:
     return case.meta is not None and case.meta.generation.mode.is_positive
@@ -89,15 +94,17 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     if not _is_meant_valid(case) or _draw.random() < 0.4:
         return
     _fill_path(case.operation.path, case.path_parameters or {})
-    nested = case.body.get("variants", ()) if isinstance(case.body, dict) else ()
-    for members in (case.query, case.body, *nested):
+    if isinstance(case.body, dict) and isinstance(case.body.get("variants"), list):
+        _fill_variants(case.body["variants"])
+    for members in (case.query, case.body):
         for name, collection in _REFERENCES.items():
             if isinstance(members, dict) and members.get(name) is not None:
                 members[name] = _some(collection, members[name])
     if isinstance(case.body, dict):
-        case.body.pop("expiresAt", None)  # mostly in the past
-        for name in ("phone", "externalId") if case.operation.method == "patch" else ():
-            case.body.pop(name, None)  # mostly another lead's
+        is_change = case.operation.method in ("patch", "put") and not case.operation.path.endswith("/status")
+        for name in (*_SELDOM_FIT, *(_SELDOM_FIT_IN_CHANGES if is_change else ())):
+            if len(case.body) > 1:  # some bodies must name something
+                case.body.pop(name, None)
     if case.headers:
         case.headers.pop("If-Match", None)
         case.headers.pop("Idempotency-Key", None)
@@ -116,6 +123,16 @@ def _fill_path(path: str, given: dict[str, Any]) -> None:
             given[name] = 1  # the first, which every agent has
         elif name != "channel":
             given[name] = _some("/api/knowledge-bases" if name == "kbId" else _resource(path), given[name])
+
+
+def _fill_variants(variants: list[Any]) -> None:
+    """An agent stands once in a test."""
+    with _lock:
+        agents = list(dict.fromkeys(_known["/api/agent-config"]))
+        _draw.shuffle(agents)
+    for variant, agent in zip(variants, agents, strict=False):
+        if isinstance(variant, dict):
+            variant["agentConfigId"] = agent
 
 
 def _some(collection: str, otherwise: Any) -> Any:
@@ -153,7 +170,7 @@ def _learn(resource: str, body: Any) -> None:
             ("importBatchId", "/api/leads/imports", item.get("importBatchId")),
             ("uploadId", "uploads", item.get("uploadId")),
             ("webhookToken", "/api/webhooks/leads", item.get("webhookToken")),
-            ("apiKey", "/api/api-keys", (item.get("apiKey") or {}).get("_id")),
+            ("fullKey", "/api/api-keys", (item.get("apiKey") or {}).get("_id") if "fullKey" in item else None),
             ("systemPrompt", "/api/agent-config", None if resource.endswith("apply-template") else item.get("_id")),
             ("messageCount", "/api/conversations", item.get("_id")),
             ("variants", "/api/ab-tests", item.get("_id")),
@@ -167,7 +184,9 @@ def _learn(resource: str, body: Any) -> None:
 
 for _path in ("/api/leads", "/api/ab-tests", "/api/conversations", "/api/agent-config", "/api/accounts/current"):
     _learn(_path, _get(_path, OwnerKey.keys["test"]).json())
-_learn("/api/api-keys", [{"apiKey": each} for each in _get("/api/api-keys", OwnerKey.keys["live"]).json()])
+_learn(
+    "/api/api-keys", [{"fullKey": "", "apiKey": each} for each in _get("/api/api-keys", OwnerKey.keys["live"]).json()]
+)
 _bases = _get("/api/knowledge-bases", OwnerKey.keys["test"]).json()
 _learn_within("/api/knowledge-bases", None, _bases)
 for _base in _bases:
