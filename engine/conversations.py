@@ -96,6 +96,7 @@ def open_with(tenant: Tenant, lead: Lead, channel: str, agent: AgentConfig, acto
     started = {"leadId": str(lead.number), "channel": channel, "agentConfigId": agent.oid}
     audit.record(tenant, actor, "conversation.started", conversation.oid, started)
     watch(tenant, conversation, clock.now() + idle_after(agent))
+    conversations.tell(tenant, "conversation.started", conversation)
     return conversation
 
 
@@ -282,6 +283,8 @@ def judge(
     if lead.status != status:
         lead.store(status=status, updated_at=clock.stamp())
         audit.record(tenant, actor, f"lead.{status}", lead.number, {"conversationId": conversation.oid})
+        leads.tell(tenant, "lead.updated", lead)
+        leads.tell(tenant, f"lead.{status}", lead)
 
 
 def change_status(tenant: Tenant, oid: str, status: str, *, actor: Actor) -> Changed:
@@ -323,6 +326,8 @@ def move(tenant: Tenant, conversation: Conversation, status: str, actor: Actor =
     action = "conversation.resumed" if status == "active" else f"conversation.{status}"
     metadata = {"from": before, "to": status} | ({"reason": reason} if reason else {})
     audit.record(tenant, actor, action, conversation.oid, metadata)
+    if status != "active":
+        conversations.tell(tenant, action, conversation)
 
 
 def hand_off(tenant: Tenant, conversation: Conversation, reason: str) -> None:

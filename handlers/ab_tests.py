@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.ab_tests import lifecycle
-from storage import ab_tests
-from storage.ab_tests import AbTest, AbVariant
+from storage import ab_tests, bodies
+from storage.ab_tests import AbTest
 from storage.tenancy import Caller, Tenant
 
 from .answers import Answer, Page
@@ -23,7 +23,7 @@ def list_ab_tests(
     """A page of tests, the newest first."""
     found, total, following = ab_tests.page(user.tenant, status=status, limit=limit, skip=skip, cursor=cursor)
     variants = ab_tests.variants(user.tenant, found)
-    return Page([_body(user.tenant, test, variants[test.id]) for test in found], total, following)
+    return Page([bodies.ab_test(user.tenant, test, variants[test.id]) for test in found], total, following)
 
 
 def create_ab_test(user: Caller, body: dict[str, Any]) -> Answer:
@@ -71,29 +71,7 @@ def promote_ab_test_winner(id_: str, user: Caller) -> dict[str, Any]:
 
 
 def _whole(tenant: Tenant, test: AbTest) -> dict[str, Any]:
-    return _body(tenant, test, ab_tests.variants(tenant, [test])[test.id])
-
-
-def _body(tenant: Tenant, test: AbTest, variants: list[AbVariant]) -> dict[str, Any]:
-    """An AbTest of the contract."""
-    members = {
-        "_id": test.oid,
-        "accountId": tenant.account_id,
-        "name": test.name,
-        "description": test.description,
-        "status": test.status,
-        "variants": [{"agentConfigId": each.agent_config_id, "weight": _plain(each.weight)} for each in variants],
-        "startedAt": test.started_at,
-        "completedAt": test.completed_at,
-        "createdAt": test.created_at,
-        "updatedAt": test.updated_at,
-    }
-    return {name: value for name, value in members.items() if value is not None}
-
-
-def _plain(number: float) -> float:
-    """50 instead of 50.0, as it was sent."""
-    return int(number) if number.is_integer() else number
+    return bodies.ab_test(tenant, test, ab_tests.variants(tenant, [test])[test.id])
 
 
 def _results(found: Results) -> dict[str, Any]:
@@ -126,7 +104,7 @@ def _compared(variant: Compared) -> dict[str, Any]:
     return {
         "agentConfigId": variant.oid,
         "agentConfigName": variant.name,
-        "weight": _plain(variant.weight),
+        "weight": bodies.plain(variant.weight),
         "totalConversations": tally.conversations,
         "qualified": tally.qualified,
         "disqualified": tally.disqualified,

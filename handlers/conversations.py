@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from engine import inbound
 from engine.conversations import Changed
 from engine.jobs import worker
 from engine.message_templates import Choice
-from storage import conversation_events, conversations
+from storage import bodies, conversation_events, conversations
 from storage.conversation_events import ConversationEvent
 from storage.conversations import Conversation, Filters, Message
 from storage.database import connection
@@ -44,7 +43,7 @@ def list_conversations(
     filters = Filters(status, search, lead_id, channel, campaign_id, agent_config_id)
     found, total, following = conversations.page(user.tenant, filters, limit=limit, skip=skip, cursor=cursor)
     said = conversations.latest_messages(user.tenant, found)
-    return Page([_body(user.tenant, row, said[row.id]) for row in found], total, following)
+    return Page([bodies.conversation(user.tenant, row, said[row.id]) for row in found], total, following)
 
 
 def get_conversation(id_: str, user: Caller) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def list_messages(
     found, following = conversations.message_page(
         user.tenant, conversation, descending=order == "desc", limit=limit, skip=skip, cursor=cursor
     )
-    return Page([_message(message) for message in found], conversation.message_count, following)
+    return Page([bodies.message(message) for message in found], conversation.message_count, following)
 
 
 def start_conversation(user: Caller, body: dict[str, Any]) -> Answer:
@@ -136,7 +135,7 @@ class _Follower:
     @staticmethod
     def _event(event: ConversationEvent, messages: dict[str, Message]) -> bytes:
         said = messages.get(event.data.get("messageId", "")) if event.type == "message" else None
-        data = event.data if said is None else _message(said)
+        data = event.data if said is None else bodies.message(said)
         return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.id, event.type.encode(), _encode(data))
 
 
@@ -168,61 +167,4 @@ def _lead_number(reference: int | str) -> int:
 
 
 def _full(tenant: Tenant, conversation: Conversation) -> dict[str, Any]:
-    return _body(tenant, conversation, conversations.messages(tenant, conversation))
-
-
-def _body(tenant: Tenant, conversation: Conversation, messages: Sequence[Message]) -> dict[str, Any]:
-    """A Conversation of the contract; a member without a value is absent."""
-    optional = {
-        "leadEmail": conversation.lead_email,
-        "currentStageName": conversation.stage_name,
-        "campaignId": conversation.campaign_id,
-        "summary": conversation.summary,
-        "qualificationResult": conversation.qualification_result,
-    }
-    return {
-        "_id": conversation.oid,
-        "leadId": str(conversation.lead_number),
-        "accountId": tenant.account_id,
-        "agentConfigId": conversation.agent_config_id,
-        "channel": conversation.channel,
-        "leadPhone": conversation.lead_phone,
-        "status": conversation.status,
-        "currentStageIndex": conversation.stage_index,
-        "messages": [_message(message) for message in messages],
-        "messageCount": conversation.message_count,
-        **{name: value for name, value in optional.items() if value is not None},
-        "createdAt": conversation.created_at,
-        "updatedAt": conversation.updated_at,
-    }
-
-
-def _message(message: Message) -> dict[str, Any]:
-    optional = {
-        "agentConfigId": message.agent_config_id,
-        "deliveryStatus": message.delivery_status,
-        "deliveryCode": message.delivery_code,
-        "deliveryDetail": message.delivery_detail,
-        "heldUntil": message.held_until,
-        "subject": message.subject or None,
-        "disclosesAi": message.discloses_ai or None,
-        "agentVersion": message.agent_version,
-        "model": message.model,
-        "usage": _usage(message),
-        "citations": message.citations or None,
-        "stageId": message.stage_id,
-    }
-    return {
-        "id": message.oid,
-        "role": message.role,
-        "content": message.content,
-        "timestamp": message.created_at,
-        **{name: value for name, value in optional.items() if value is not None},
-    }
-
-
-def _usage(message: Message) -> dict[str, Any] | None:
-    if message.input_tokens is None:
-        return None
-    tokens = {"inputTokens": message.input_tokens, "outputTokens": message.output_tokens or 0}
-    return tokens if message.cost_micros is None else {**tokens, "costUsd": message.cost_micros / 1_000_000}
+    return bodies.conversation(tenant, conversation, conversations.messages(tenant, conversation))

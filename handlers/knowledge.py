@@ -9,7 +9,7 @@ import msgspec
 
 from engine import knowledge as engine
 from engine.knowledge import Filters, Found, documents
-from storage import knowledge, knowledge_documents
+from storage import bodies, knowledge, knowledge_documents
 from storage.database import connection
 from storage.errors import Blocked, Problem
 from storage.knowledge import KnowledgeBase
@@ -74,7 +74,7 @@ def list_documents(
     found, total, following = knowledge_documents.page(
         user.tenant, base, limit=limit, skip=skip, cursor=cursor, status=status
     )
-    return Page([_summary(user.tenant, base, document) for document in found], total, following)
+    return Page([bodies.document(user.tenant, base, document) for document in found], total, following)
 
 
 def create_document(id_: str, user: Caller, body: dict[str, Any]) -> Answer:
@@ -200,32 +200,8 @@ def _base(tenant: Tenant, base: KnowledgeBase, document_count: int) -> dict[str,
     }
 
 
-def _summary(tenant: Tenant, base: KnowledgeBase, document: KnowledgeDocument) -> dict[str, Any]:
-    failure = None
-    if document.failure_code is not None:
-        failure = {"code": document.failure_code, "message": document.failure_message}
-    body = {
-        "_id": document.oid,
-        "knowledgeBaseId": base.oid,
-        "accountId": tenant.account_id,
-        "title": document.title,
-        "sourceType": document.source_type,
-        "sourceUrl": document.source_url,
-        "fileName": document.file_name,
-        "mediaType": document.media_type,
-        "metadata": document.metadata,
-        "status": document.status,
-        "failure": failure,
-        "chunkCount": document.chunk_count,
-        "sizeBytes": document.size_bytes,
-        "createdAt": document.created_at,
-        "updatedAt": document.updated_at,
-    }
-    return {name: value for name, value in body.items() if value is not None}
-
-
 def _document(tenant: Tenant, base: KnowledgeBase, document: KnowledgeDocument) -> dict[str, Any]:
-    return {**_summary(tenant, base, document), "content": document.content}
+    return {**bodies.document(tenant, base, document), "content": document.content}
 
 
 def _found(found: list[Found]) -> dict[str, Any]:

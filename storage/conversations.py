@@ -22,7 +22,7 @@ from peewee import (
     fn,
 )
 
-from . import ab_tallies, clock, conversation_events
+from . import ab_tallies, bodies, clock, conversation_events, event_log
 from .base import TenantModel
 from .errors import Conflict, NotFound
 from .ids import new_id
@@ -266,13 +266,39 @@ def set_delivery(
         Message.held_until: None,
     }
     of_message = (Message.id == message.id) & Message.delivery_status.in_(before)
+    was = message.delivery_status
     if not Message.change(tenant, values).where(of_message).execute():
         return False
     for column, value in values.items():
         setattr(message, column.name, value)
     told = {"messageId": message.oid, "deliveryStatus": status} | ({"deliveryCode": code} if code else {})
     conversation_events.record(tenant, message.conversation_id, "delivery", told)
+    if status == "failed" or was == "queued":
+        tell_message(tenant, "message.failed" if status == "failed" else "message.sent", message)
     return True
+
+
+def tell(tenant: Tenant, type_: str, conversation: Conversation) -> None:
+    """Emit an event about a conversation, as a list shows it, in the caller's transaction."""
+
+    def shown() -> dict[str, Any]:
+        return bodies.conversation(tenant, conversation, messages(tenant, conversation, LISTED_MESSAGES))
+
+    event_log.emit(tenant, type_, shown, lead=conversation.lead_number)
+
+
+def tell_message(tenant: Tenant, type_: str, message: Message, conversation: Conversation | None = None) -> None:
+    """Emit an event about a message, with the conversation that it is in, in the caller's transaction."""
+    if not event_log.is_wanted(tenant, type_):
+        return
+    place = conversation or by_row(tenant, message.conversation_id)
+    data = {
+        "conversationId": place.oid,
+        "leadId": str(place.lead_number),
+        "channel": place.channel,
+        "message": bodies.message(message),
+    }
+    event_log.emit(tenant, type_, lambda: data, lead=place.lead_number)
 
 
 def messages_by_id(tenant: Tenant, oids: list[str]) -> list[Message]:

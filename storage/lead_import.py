@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from peewee import SQL, NodeList, Value, fn
 
-from . import clock, lead_bulk, lead_text
+from . import clock, lead_bulk, lead_rows, lead_text
 from .database import is_sqlite, transaction
 from .errors import Blocked, Conflict
 from .imports import ImportBatch, Outcome, RefusedRow
@@ -83,6 +83,7 @@ class _Plan:
         self.before: dict[int, tuple[str, str | None]] = {}
         self.made: dict[int, list[Any]] = {}  # new leads as values of lead_bulk.NEW, in order
         self.changed: dict[int, Lead] = {}
+        self.judged: set[int] = set()  # of these, those whose status differs
         if batch.on_duplicate == "update":
             for lead in _taken(tenant, rows):
                 self.held[lead.number] = lead
@@ -118,6 +119,8 @@ class _Plan:
             for number, values in self.made.items()
         ]
         lead_bulk.write_new(self.tenant, rows)
+        made = self.made.keys()
+        lead_rows.tell_all(self.tenant, made, self.changed.keys() - made, self.judged - made)
 
     def _meant(self, says: LeadChanges) -> int | None:
         namesake = self.by_external_id.get(says.get("external_id") or "")
@@ -147,8 +150,11 @@ class _Plan:
         lead = self._hold(number)
         self._strike(lead)
         try:
-            if change(lead, {**says, "tags": [*lead.tags, *_tags(self.batch, says)]}, self.moment):
+            different = change(lead, {**says, "tags": [*lead.tags, *_tags(self.batch, says)]}, self.moment)
+            if different:
                 self.changed[number] = lead
+            if "status" in different:
+                self.judged.add(number)
         finally:
             self._enlist(number, lead.phone, lead.email, lead.external_id)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
-from peewee import JSONField
+from peewee import SQL, JSONField, NodeList
 
+from . import event_log
 from .database import is_sqlite
-from .leads import Lead, live, not_found
+from .leads import VERDICTS, Lead, live, not_found
 from .statements import ANY_TENANT, slot, statement
 from .tenancy import Tenant
 
@@ -132,6 +134,36 @@ def decoded(tenant: Tenant, rows: Iterable[tuple[Any, ...]]) -> list[LeadRow]:
             *_,
         ) in rows
     ]
+
+
+def of_numbers(tenant: Tenant, numbers: Collection[int]) -> list[LeadRow]:
+    """The leads with these numbers, in their order: one statement, however many they are."""
+    found = statement("lead_rows.of_numbers", _of_numbers)
+    given = _encode(sorted(numbers)).decode()
+    return decoded(tenant, found.run({"tenant": tenant.id, "numbers": given}).fetchall())
+
+
+def _of_numbers() -> Any:
+    if is_sqlite():
+        begin, end = "IN (SELECT value FROM json_each(", "))"
+    else:
+        begin, end = "IN (SELECT value::int FROM json_array_elements_text(CAST(", " AS json)))"
+    wanted = NodeList((Lead.number, SQL(begin), slot("numbers"), SQL(end)))
+    return live(ANY_TENANT, *columns()).where(wanted).order_by(Lead.number)
+
+
+def tell_all(tenant: Tenant, created: Collection[int], updated: Collection[int], judged: Collection[int]) -> None:
+    """Emit what became of many leads, in the caller's transaction. judged: those of `updated` with a new verdict."""
+    for type_, numbers in (("lead.created", created), ("lead.updated", updated)):
+        if numbers:
+            event_log.emit_all(tenant, type_, partial(_facts, tenant, numbers))
+    for status in VERDICTS if judged else ():
+        event_log.emit_all(tenant, f"lead.{status}", partial(_facts, tenant, judged, status))
+
+
+def _facts(tenant: Tenant, numbers: Collection[int], status: str | None = None) -> list[tuple[int | None, Any]]:
+    found = of_numbers(tenant, numbers)
+    return [(row.number, row) for row in found if status is None or row.status == status]
 
 
 def get(tenant: Tenant, number: int) -> LeadRow:

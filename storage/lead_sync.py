@@ -15,7 +15,7 @@ from typing import Any, Literal
 from msgspec import Struct
 from peewee import SQL, fn
 
-from . import audit, clock, lead_bulk, lead_changes
+from . import audit, clock, lead_bulk, lead_changes, lead_rows
 from .database import transaction
 from .errors import Blocked, Conflict
 from .lead_drafts import LeadDraft, of_row, selected, stored_columns
@@ -53,6 +53,7 @@ def sync(
         if not validate_only:
             plan.carry_out(tenant, source)
             _audit(tenant, actor, source, decided)
+            lead_rows.tell_all(tenant, [lead.number for lead in plan.new], plan.changed, plan.judged)
     refused = [each for each in decided if isinstance(each, SyncRefusal)]
     done = [
         SyncOutcome(item.index, each[0], item.lead_id, each[1].number or None)
@@ -85,6 +86,7 @@ class _Plan:
         self.by_email: dict[str, LeadDraft] | None = None
         self.new: list[LeadDraft] = []
         self.changed: dict[int, LeadDraft] = {}
+        self.judged: set[int] = set()  # of these, those whose status differs
         self.columns: set[str] = set()  # that differ in any of those that are changed
 
     def take(self, item: SyncItem) -> tuple[Verb, LeadDraft] | SyncRefusal:
@@ -150,6 +152,8 @@ class _Plan:
         if lead.number:
             self.changed[lead.number] = lead
             self.columns.update(different)
+            if "status" in different:
+                self.judged.add(lead.number)
         return True
 
     def _say(self, lead: LeadDraft, different: dict[str, Any]) -> None:

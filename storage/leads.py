@@ -27,7 +27,7 @@ from peewee import (
     fn,
 )
 
-from . import audit, clock, lead_text
+from . import audit, clock, event_log, lead_text
 from .base import Row, TenantModel
 from .database import is_sqlite, transaction
 from .errors import Blocked, Conflict, NotFound, Problem
@@ -35,6 +35,7 @@ from .statements import ANY_TENANT, slot, statement
 from .tenancy import Actor, Tenant
 
 RESTORABLE_FOR = timedelta(days=30)
+VERDICTS = ("qualified", "disqualified")
 MAX_TAGS = 50
 MAX_CUSTOM_FIELDS = 100
 MAX_CUSTOM_NAME_LENGTH = 100
@@ -229,6 +230,7 @@ def create(tenant: Tenant, new: NewLead, actor: Actor) -> Lead:
         _require_agent(tenant, lead.assigned_agent_id)
         _insert_next(tenant, lead)
         audit.record(tenant, actor, "lead.created", lead.number, {"source": lead.source})
+        tell(tenant, "lead.created", lead)
     return lead
 
 
@@ -368,6 +370,16 @@ def _update_held(tenant: Tenant, lead: Lead, changes: LeadChanges, actor: Actor,
     with one_owner():
         lead.store(**{name: getattr(lead, name) for name in (*different, *_DERIVED, "updated_at")})
     audit.record(tenant, actor, action, lead.number, {"changed": sorted(different)})
+    tell(tenant, "lead.updated", lead)
+    if "status" in different and lead.status in VERDICTS:
+        tell(tenant, f"lead.{lead.status}", lead)
+
+
+def tell(tenant: Tenant, type_: str, lead: Lead) -> None:
+    """Emit an event about a lead, stored as it stands in memory, in the caller's transaction."""
+    from . import lead_rows  # which reads leads, and so imports this
+
+    event_log.emit(tenant, type_, lambda: lead_rows.of_lead(tenant, lead), lead=lead.number)
 
 
 def _hold(tenant: Tenant, number: int) -> Lead:

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine import account_settings
-from storage import ab_tests, agents, audit
+from engine.events import emit
+from storage import ab_tests, agents, audit, bodies
 from storage.ab_tests import AbTest, NewVariant
 from storage.database import transaction
 from storage.errors import Blocked, Conflict, NotFound, Problem
@@ -114,6 +115,9 @@ def _move(tenant: Tenant, test: AbTest, status: str, actor: Actor) -> None:
     ab_tests.set_status(test, status)
     action = _SAID.get((before, status), f"ab_test.{status}")
     audit.record(tenant, actor, action, test.oid, {"from": before, "to": status})
+    if status == "completed":
+        parts = ab_tests.variants(tenant, [test])[test.id]
+        emit(tenant, "ab_test.completed", lambda: bodies.ab_test(tenant, test, parts))
 
 
 def _advice(present: str, wanted: str) -> str:

@@ -109,6 +109,7 @@ def take_in(
     )
     if at is not None:  # what came late was said when the provider heard it: its time limits count from then
         conversation.store(last_lead_message_at=max(before, min(clock.iso(at), message.created_at)))
+    conversations.tell_message(tenant, "message.received", message, conversation)
     if wish == "stop":
         silence.opt_out(tenant, lead, conversation)
     elif wish == "start":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine import channels, compliance
 from engine.conversations import move, say
-from storage import audit, clock, conversations
+from storage import audit, clock, conversations, leads
 from storage.conversations import Conversation
 from storage.leads import Lead
 from storage.tenancy import SYSTEM, Tenant
@@ -35,3 +35,4 @@ def opt_in(tenant: Tenant, lead: Lead) -> None:
 def _store(tenant: Tenant, lead: Lead, opted_out: list[str], action: str) -> None:
     lead.store(opted_out=opted_out, updated_at=clock.stamp())
     audit.record(tenant, SYSTEM, action, lead.number)
+    leads.tell(tenant, "lead.opted_out" if opted_out else "lead.updated", lead)

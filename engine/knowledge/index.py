@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from engine.events import emit
 from engine.jobs.registry import Retry, Task, job
-from storage import audit, clock, knowledge, knowledge_chunks, knowledge_documents, outbox
+from storage import audit, bodies, clock, knowledge, knowledge_chunks, knowledge_documents, outbox
 from storage.database import connection, transaction
 from storage.errors import NotFound
 from storage.knowledge import KnowledgeBase
@@ -44,7 +45,7 @@ def stop(task: Task, reason: str) -> None:
     held = _held(task)
     if held is not None:
         code, message = ("embeddings_unavailable", _UNAVAILABLE) if unavailable else ("internal", _STOPPED)
-        _fail(task.tenant, held[1], code, message)
+        _fail(task.tenant, *held, code, message)
 
 
 @job("index", lease_s=LEASE_S, gave_up=stop)
@@ -107,13 +108,14 @@ def _close(task: Task, error: Unreadable) -> None:
         task.complete()
         present = _held(task)
         if present is not None:
-            _fail(task.tenant, present[1], error.code, error.message)
+            _fail(task.tenant, *present, error.code, error.message)
 
 
-def _fail(tenant: Tenant, document: KnowledgeDocument, code: str, message: str) -> None:
+def _fail(tenant: Tenant, base: KnowledgeBase, document: KnowledgeDocument, code: str, message: str) -> None:
     values = {"status": "failed", "failure_code": code, "failure_message": message[:MAX_MESSAGE]}
     knowledge_documents.save(document, values)
     audit.record(tenant, SYSTEM, "knowledge_document.failed", document.oid, {"reason": code})
+    emit(tenant, "knowledge.document.failed", lambda: bodies.document(tenant, base, document))
 
 
 def _title(document: KnowledgeDocument, read: Extracted) -> str:
