@@ -82,6 +82,9 @@ def test_schemathesis_finds_no_failure_and_reaches_every_operation(
 def _populate(party: Party) -> None:
     """Some objects of each kind, which the first answers of each list then tell the hooks about."""
     agent = {"name": "Mia", "systemPrompt": "You are Mia.", "goal": "Find out."}
+    with party.client("live") as live:
+        for number in range(30):
+            _add_member(live, number)
     with party.client() as client:
         pair = [client.post("/api/agent-config", json=agent).json()["_id"] for _ in range(2)]
         for channel, settings in INTEGRATIONS.items():
@@ -98,6 +101,14 @@ def _populate(party: Party) -> None:
             client.post("/api/api-keys", json={"name": "spare", "scopes": ["leads:view"], "environment": "test"})
             file = {"content": f"Phone\n+1202555020{number}\n", "mapping": {"Phone": "phone"}}
             client.post("/api/leads/upload/confirm", json=file)
+
+
+def _add_member(live: ContractClient, number: int) -> None:
+    """Invite somebody; half of them accept."""
+    guest = {"email": f"guest{number}@example.com", "roles": ["owner" if number < 4 else "analyst"]}
+    token = live.post("/api/accounts/current/invitations", json=guest).json()["token"]
+    if number % 2 == 0:
+        live.post(f"/api/accounts/invitations/{token}/accept", json={"firstName": "Ada"})
 
 
 def _add_knowledge(client: ContractClient) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from engine.channels import CHANNELS
 from server.contract import Operation, dereference, document, operations
+from tests.conftest import Party
 from tests.support.contract_client import ContractClient
 
 SPEC = document()
@@ -31,7 +32,14 @@ INTEGRATION = {"wabaId": "1", "phoneNumberId": "2", "accessToken": "a-token-of-a
 
 
 @pytest.fixture
-def world(client: ContractClient) -> dict[str, str]:
+def live(party: Party) -> Iterator[ContractClient]:
+    """An owner of the live environment, to which the team belongs."""
+    with party.client("live") as opened:
+        yield opened
+
+
+@pytest.fixture
+def world(client: ContractClient, live: ContractClient) -> dict[str, str]:
     """What the examples speak of, by the ids that they have there: a lead, an agent, a conversation, a key, a file."""
     template = client.post("/api/agent-config/apply-template", json={"templateId": "sales-qualifier"}).json()
     agent, rival = (client.post("/api/agent-config", json=template).json()["_id"] for _ in range(2))
@@ -45,6 +53,9 @@ def world(client: ContractClient) -> dict[str, str]:
     place = f"/api/knowledge-bases/{base}"
     source = {"name": "Products", "url": "https://shop.example.com/api/products"}
     key = {"name": "Other", "scopes": ["leads:view"], "environment": "test"}
+    guest = {"email": "guest@example.com", "roles": ["analyst"]}
+    invited = live.post("/api/accounts/current/invitations", json=guest).json()["token"]
+    also = live.post("/api/accounts/current/invitations", json={**guest, "email": "a@example.com"}).json()["token"]
     return {
         "/api/leads/{id}": str(lead),
         "/api/ab-tests/{id}": client.post("/api/ab-tests", json={"name": "Test", "variants": compared}).json()["_id"],
@@ -55,6 +66,8 @@ def world(client: ContractClient) -> dict[str, str]:
         "{documentId}": client.post(f"{place}/documents", json={"content": "Hello"}).json()["_id"],
         "{whId}": client.post(f"{place}/webhooks", json=source).json()["_id"],
         "{channel}": integration["channel"],
+        "{invitationToken}": invited,
+        "{userId}": live.post(f"/api/accounts/invitations/{also}/accept", json={}).json()["_id"],
         "{token}": client.get("/api/accounts/current").json()["webhookToken"],
         "42": str(lead),
         "665f1c2e9b1d4a0012ab34c1": agent,
@@ -66,7 +79,7 @@ def world(client: ContractClient) -> dict[str, str]:
 def path_of(operation: Operation, example: str, world: dict[str, str]) -> str:
     template = operation.path[: operation.path.index("}") + 1] if "}" in operation.path else operation.path
     path = operation.path.replace("{channel}", example if example in CHANNELS else world["{channel}"])
-    for name in ("{token}", "{documentId}", "{whId}"):
+    for name in ("{token}", "{documentId}", "{whId}", "{invitationToken}", "{userId}"):
         path = path.replace(name, world[name])
     return path.replace("{id}", world.get(template, ""))
 
@@ -85,7 +98,13 @@ def living(body: Any, world: dict[str, str]) -> Any:
     ids=[f"{operation.id}-{media_type.partition('/')[2]}-{name}" for operation, media_type, name, _ in EXAMPLES],
 )
 def test_example_is_accepted(
-    client: ContractClient, world: dict[str, str], operation: Operation, media_type: str, name: str, body: Any
+    client: ContractClient,
+    live: ContractClient,
+    world: dict[str, str],
+    operation: Operation,
+    media_type: str,
+    name: str,
+    body: Any,
 ) -> None:
     sends: dict[str, Callable[[Any], dict[str, Any]]] = {
         "application/json": lambda body: {"json": body},
@@ -95,6 +114,7 @@ def test_example_is_accepted(
         },
     }
 
-    answer = client.request(operation.method, path_of(operation, name, world), **sends[media_type](living(body, world)))
+    asked = live if operation.spec["tags"] == ["Team"] else client
+    answer = asked.request(operation.method, path_of(operation, name, world), **sends[media_type](living(body, world)))
 
     assert answer.is_success, answer.text

@@ -41,6 +41,7 @@ KINDS: dict[str, str] = {
     "search": "text",
     "tags": "tag",
     "uploadId": "upload",
+    "userId": "member",
     "whId": "webhook source",
 }
 
@@ -50,6 +51,7 @@ IN_PATHS: dict[str, str] = {"channel": "channel", "integration": "integration"}
 # `id` in a path, by what stands before it; the longest that fits counts.
 PATHS: dict[str, str] = {
     "/api/ab-tests/": "ab test",
+    "/api/accounts/current/invitations/": "invitation",
     "/api/agent-config/": "agent",
     "/api/api-keys/": "api key",
     "/api/conversations/": "conversation",
@@ -65,6 +67,7 @@ NO_IDS: dict[str, str] = {
     "documents.id": "where an id stands in what somebody else's server answers",
     "hub.verify_token": "a credential with a provider",
     "If-Match": "a digest of the object that the path names",
+    "invitationToken": "a credential: whoever has it is the member to be",
     "nextStageIds": "stages of the agent in the same body",
     "nextStages.id": "a stage of the agent in the same body",
     "phoneNumberId": "the provider's: whoever has its token may claim it",
@@ -153,8 +156,10 @@ UNKNOWN: dict[str, list[Any]] = {
     "idempotency key": ["nobodys-request"],
     "integration": ["ed" * 12],
     "import batch": ["8f" * 12],
+    "invitation": ["fe" * 12],
     "knowledge base": ["9f" * 12],
     "lead": [900004, 900005],
+    "member": ["fd" * 12, "user_nobodys"],
     "phone": ["+12025550199", "+12025550198"],
     "tag": ["nobodys tag"],
     "text": ["nobodys name", "nobodys words", "5550199"],

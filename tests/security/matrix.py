@@ -26,8 +26,8 @@ _MARKED = re.compile(MARK + r"[0-9a-f]{8}(?:[^\s\"\\,]*[^\s\"\\,.])?", re.IGNORE
 _PHONE = re.compile(r"\+\d+")
 _GENERATED = (
     (re.compile(r"\b(?:nl_(?:live|test)_)?[0-9a-f]{64}\b"), "<key>"),
-    (re.compile(r"\bwhk_[A-Za-z0-9_-]+"), "<token>"),
-    (re.compile(r"\b[0-9a-f]{24}\b"), "<id>"),
+    (re.compile(r"\b(?:whk|inv)_[A-Za-z0-9_-]+"), "<token>"),
+    (re.compile(r"\b(?:user_)?[0-9a-f]{24}\b"), "<id>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z"), "<time>"),
 )
 # Members that differ from one world to the next, or with what the background worker has done already.

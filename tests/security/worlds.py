@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from engine import agent_configs, vault
@@ -21,6 +22,7 @@ from storage import (
     accounts,
     agents,
     api_keys,
+    clock,
     conversations,
     database,
     idempotency,
@@ -32,6 +34,7 @@ from storage import (
     knowledge_documents,
     knowledge_sources,
     leads,
+    members,
     outbox,
     roles,
 )
@@ -103,20 +106,48 @@ def make(pair: Pair) -> World:
         victim = _populate(account, pair.victim, mark)
         if not pair.same_account:
             victim.secrets.add(account)
-            _add_member(account, f"{mark}@example.com")
+            _add_team(victim, mark)
             account = accounts.create("Own account", default_region="US").id
-        return World(_populate(account, pair.attacker, None), victim, pair.same_account)
+        attacker = _populate(account, pair.attacker, None)
+        _add_team(attacker, "own")
+        if pair.same_account:  # whose team is one
+            victim.values |= {kind: UNKNOWN[kind] for kind in ("member", "invitation")}
+        return World(attacker, victim, pair.same_account)
 
 
 def bystanders(environment: Environment) -> World:
     """A world without a victim."""
     with database.transaction():
         account = accounts.create("Own account", default_region="US").id
-        return World(_populate(account, environment, None), None, same_account=False)
+        attacker = _populate(account, environment, None)
+        _add_team(attacker, "own")
+        return World(attacker, None, same_account=False)
 
 
-def _add_member(account_id: str, email: str) -> None:
-    Member.add(account_id, id=secrets.token_hex(12), clerk_user_id=email, email=email, roles=[], created_at=_MOMENT)
+def _add_team(party: Party, word: str) -> None:
+    """An analyst and an owner, the one known by id, the other by the identity provider's name, and an invitation."""
+    account_id, made = party.tenant.account_id, list[str]()
+    for role, day in (("owner", 1), ("analyst", 2)):
+        oid, email = secrets.token_hex(12), f"{word}{role}@example.com"
+        row = {
+            "email": email,
+            "first_name": f"{word} {role}",
+            "roles": [role],
+            "created_at": f"2026-03-0{day}T00:00:00.000Z",
+        }
+        Member.add(account_id, id=oid, clerk_user_id=f"user_{oid}", **row)
+        made.append(oid)
+    expires_at = clock.now() + timedelta(days=7)
+    invited, waiting = (
+        members.invite(account_id, email=f"{word}guest{n}@example.com", roles=["analyst"], expires_at=expires_at)
+        for n in range(2)
+    )
+    party.values |= {
+        "member": [made[1], f"user_{made[0]}"],
+        "invitation": [invited.row.id],
+        "invitationToken": [invited.token],
+    }
+    party.secrets |= {*made, invited.row.id, invited.token, waiting.row.id}
 
 
 _MOMENT = "2026-03-14T09:26:53.589Z"
@@ -346,6 +377,7 @@ _BY_TABLE = {
     "idempotency_record": "owner = 'tenant:{tenant}'",
 }
 # Huey's tables hold names of lanes, and only in passing; indexes of text follow leads and chunks by themselves.
+_SHARED = ("account", "member", "invitation")  # by the tenants of an account
 _WITHOUT_TENANT = re.compile("schema_migration|sqlite_.*|huey_.*|lead_text.*|knowledge_text.*")
 
 
@@ -369,7 +401,7 @@ def _conditions(same_account: bool) -> list[tuple[str, str]]:
 
 def _each_condition(same_account: bool) -> Iterator[tuple[str, str]]:
     for table in sorted(database.database.get_tables()):
-        if _WITHOUT_TENANT.fullmatch(table) or (same_account and table == "account"):
+        if _WITHOUT_TENANT.fullmatch(table) or (same_account and table in _SHARED):
             continue
         columns = {column.name for column in database.database.get_columns(table)}
         if table in _BY_TABLE:

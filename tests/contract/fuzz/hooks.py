@@ -44,17 +44,22 @@ def _get(path: str, key: str) -> httpx.Response:
     return httpx.get(f"{BASE_URL}{path}", headers={"X-API-Key": key}, trust_env=False)
 
 
+_TEAM = "/api/accounts/current/"
+_OF_LIVE_KEYS = ("/api/api-keys", f"{_TEAM}members", f"{_TEAM}invitations")
+
+
 @schemathesis.auth(refresh_interval=None)
 class OwnerKey:
     """An owner's key; a new one as soon as a test has revoked, rotated or deleted it.
 
-    Keys of both environments can only be made with a live one; conversations have a channel only in test.
+    Keys of both environments can only be made with a live one, which alone changes the team; conversations have a
+    channel only in test.
     """
 
     keys: ClassVar[dict[Environment, str]] = {"live": _new_key("live"), "test": _new_key("test")}
 
     def get(self, case: Any, _context: Any) -> str:
-        environment: Environment = "live" if case.operation.path.startswith("/api/api-keys") else "test"
+        environment: Environment = "live" if case.operation.path.startswith(_OF_LIVE_KEYS) else "test"
         with _lock:
             if _get("/api/api-keys/current", self.keys[environment]).status_code != 200:
                 self.keys[environment] = _new_key(environment)
@@ -175,6 +180,10 @@ def _learn(resource: str, body: Any) -> None:
             ("messageCount", "/api/conversations", item.get("_id")),
             ("variants", "/api/ab-tests", item.get("_id")),
             ("completedAt", "completed tests", item.get("_id")),
+            ("clerkUserId", f"{_TEAM}members", item.get("_id")),
+            ("expiresAt", f"{_TEAM}invitations", item.get("_id") if "@" in str(item.get("email")) else None),
+            ("token", f"{_TEAM}invitations", (item.get("invitation") or {}).get("_id")),
+            ("token", "/api/accounts/invitations", item.get("token") if "invitation" in item else None),
             ("phoneValid", "/api/leads", item.get("id")),
         ):
             if member in item and identity is not None:
@@ -187,6 +196,8 @@ for _path in ("/api/leads", "/api/ab-tests", "/api/conversations", "/api/agent-c
 _learn(
     "/api/api-keys", [{"fullKey": "", "apiKey": each} for each in _get("/api/api-keys", OwnerKey.keys["live"]).json()]
 )
+for _end in ("members", "invitations"):
+    _learn(f"{_TEAM}{_end}", _get(f"{_TEAM}{_end}", OwnerKey.keys["live"]).json())
 _bases = _get("/api/knowledge-bases", OwnerKey.keys["test"]).json()
 _learn_within("/api/knowledge-bases", None, _bases)
 for _base in _bases:
