@@ -152,6 +152,13 @@ def after_call(_context: Any, case: Any, response: Any) -> None:
     if response.status_code in (200, 201, 202) and response.headers.get("content-type", [""])[0] == "application/json":
         _learn(_resource(case.operation.path), response.json())
         _learn_within(case.operation.path, (case.path_parameters or {}).get("id"), response.json())
+    if response.status_code == 200 and case.operation.method == "delete" and case.operation.path.endswith("/{id}"):
+        _forget(_resource(case.operation.path), (case.path_parameters or {}).get("id"))
+
+
+def _forget(collection: str, identity: Any) -> None:
+    with _lock:
+        _known[collection] = collections.deque((each for each in _known[collection] if each != identity), maxlen=20)
 
 
 def _learn_within(path: str, base: Any, body: Any) -> None:
