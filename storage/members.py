@@ -10,7 +10,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from peewee import JSONField, ModelDelete, ModelSelect, TextField, fn
 
@@ -54,7 +54,8 @@ def page(
 
 def get(account_id: str, name: str) -> Member:
     """The member with this id, else the one whom the identity provider calls so. Raises NotFound."""
-    found: list[Member] = list(Member.of(account_id).where((Member.id == name) | (Member.clerk_user_id == name)))
+    query: Any = Member.of(account_id).where((Member.id == name) | (Member.clerk_user_id == name))
+    found: list[Member] = list(query)
     if not found:
         raise NotFound("member_not_found", "Member not found")
     return next((member for member in found if member.id == name), found[0])
@@ -62,7 +63,8 @@ def get(account_id: str, name: str) -> Member:
 
 def owners(account_id: str) -> list[str]:
     """The ids of all owners; true until the account, if it is held, is let go."""
-    return [member.id for member in Member.of(account_id) if "owner" in member.roles]
+    everybody: Any = Member.of(account_id)
+    return [member.id for member in everybody if "owner" in member.roles]
 
 
 def is_member(account_id: str, email: str) -> bool:
