@@ -1,7 +1,8 @@
 """The contract as OpenAPI 3.1, derived from the 3.0.3 document that is written by hand and served.
 
 What changes: schemas become JSON Schema 2020-12, required scopes move into the security requirements, which 3.1 allows
-for keys of any kind, and requests that others send us are described a second time under `webhooks`.
+for keys of any kind, requests that others send us are described a second time under `webhooks`, and those that we send
+stand there alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from .contract import METHODS, Json, dereference, operations
 
 _DIALECT = "https://spec.openapis.org/oas/3.1/dialect/base"
 _INBOUND = "Inbound webhooks"
+_OUTBOUND = "x-webhooks"  # what 3.0 has no place for
 
 _SCHEMA = ("items", "not", "additionalProperties")
 _SCHEMAS = ("allOf", "anyOf", "oneOf")
@@ -24,7 +26,7 @@ _CONTENT = {"binary": ("contentMediaType", "application/octet-stream"), "byte": 
 def to_31(document: Json) -> Json:
     """The OpenAPI 3.1 form of a bundled 3.0 document, which is left as it is."""
     result: Json = {"openapi": "3.1.0", "info": {}, "jsonSchemaDialect": _DIALECT}
-    result |= {key: _walk(value) for key, value in document.items() if key not in ("openapi", "components")}
+    result |= {key: _walk(value) for key, value in document.items() if key not in ("openapi", "components", _OUTBOUND)}
     components = {key: _walk(value) for key, value in document["components"].items() if key != "schemas"}
     schemas = {name: schema_31(node) for name, node in document["components"].get("schemas", {}).items()}
     result["components"] = components | {"schemas": schemas}
@@ -32,7 +34,7 @@ def to_31(document: Json) -> Json:
     for item in result["paths"].values():
         for method in METHODS:
             _require_scopes(item.get(method, {}), schemes)
-    result["webhooks"] = _webhooks(result)
+    result["webhooks"] = _walk(document.get(_OUTBOUND, {})) | _webhooks(result)
     return result
 
 

@@ -1,4 +1,4 @@
-"""`newleaf secrets`: the secrets of integrations, when the key that they are kept under is changed."""
+"""`newleaf secrets`: everything that is kept sealed, when the key that it is kept under is changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import startup
 
 @click.group()
 def secrets() -> None:
-    """Secrets of integrations."""
+    """Secrets of integrations, webhook sources and event subscriptions."""
 
 
 @secrets.command()
@@ -19,7 +19,9 @@ def secrets() -> None:
 def reseal(as_json: bool) -> None:
     """Seal every secret under the first key of NEWLEAF_SECRET_KEY, so that older ones can be taken away."""
     from engine import vault
+    from engine.events import signing
     from engine.integrations import changes
+    from engine.knowledge import webhook_sources
     from storage.database import connection
     from storage.errors import NewleafError
 
@@ -28,7 +30,7 @@ def reseal(as_json: bool) -> None:
         with startup.said_plainly(), connection():
             vault.configure(chosen.secret_key.get_secret_value() if chosen.secret_key else None)
             vault.require_key()
-            done = changes.reseal()
+            done = changes.reseal() + webhook_sources.reseal() + signing.reseal()
     except NewleafError as error:
         raise click.ClickException(error.message) from None
     click.echo(json.dumps({"resealed": done}) if as_json else f"{done} resealed")

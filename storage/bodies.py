@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .ab_tests import AbTest, AbVariant
     from .conversations import Conversation, Message
+    from .event_subscriptions import EventSubscription
     from .knowledge import KnowledgeBase
     from .knowledge_documents import KnowledgeDocument
     from .tenancy import Tenant
@@ -86,6 +87,24 @@ def ab_test(tenant: Tenant, row: AbTest, variants: Sequence[AbVariant]) -> dict[
         "updatedAt": row.updated_at,
     }
     return {name: value for name, value in members.items() if value is not None}
+
+
+def event_subscription(tenant: Tenant, row: EventSubscription) -> dict[str, Any]:
+    """An EventSubscription of the contract."""
+    body = {
+        "_id": row.oid,
+        "accountId": tenant.account_id,
+        "url": row.url,
+        "description": row.description,
+        "events": row.events.split(),
+        "isActive": row.state == "active",
+        "disabledReason": row.disabled_reason,
+        "failingSince": row.failing_since,
+        "previousSecretUntil": row.previous_until,
+        "createdAt": row.created_at,
+        "updatedAt": row.updated_at,
+    }
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def plain(number: float) -> float:

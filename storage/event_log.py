@@ -188,10 +188,19 @@ def delivery(tenant: Tenant, subscription: EventSubscription, oid: str) -> Event
     return _found(EventDelivery.of(tenant).where(of_subscription & (EventDelivery.oid == oid)).first())
 
 
-def lock_delivery(tenant: Tenant, oid: str) -> EventDelivery | None:
-    """The delivery with this id, held until the caller's transaction ends; None where it is gone."""
-    found: EventDelivery | None = taking(EventDelivery.of(tenant).where(EventDelivery.oid == oid)).first()
-    return found
+def held(tenant: Tenant, oid: str) -> tuple[EventSubscription, EventDelivery] | None:
+    """The delivery with this id and to whom it is, both held until the caller's transaction ends; None if it is gone.
+
+    The subscription is locked first, by everybody.
+    """
+    query = EventDelivery.of(tenant).where(EventDelivery.oid == oid)
+    known = query.first()
+    if known is None:
+        return None
+    owner = EventSubscription.of(tenant).where(EventSubscription.id == known.subscription_id)
+    subscription = taking(owner).first()
+    found = taking(query).first()
+    return None if subscription is None or found is None else (subscription, found)
 
 
 def _found(found: EventDelivery | None) -> EventDelivery:
@@ -204,14 +213,6 @@ def event_of(tenant: Tenant, found: EventDelivery) -> EventOccurrence:
     """What is delivered."""
     event: EventOccurrence = EventOccurrence.of(tenant).where(EventOccurrence.oid == found.event_oid).first()
     return event
-
-
-def subscription_of(tenant: Tenant, found: EventDelivery) -> EventSubscription:
-    """To whom it is delivered, held until the caller's transaction ends."""
-    row: EventSubscription = taking(
-        EventSubscription.of(tenant).where(EventSubscription.id == found.subscription_id)
-    ).first()
-    return row
 
 
 def page(

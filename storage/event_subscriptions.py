@@ -79,8 +79,8 @@ def lock(tenant: Tenant, oid: str) -> EventSubscription:
 
 
 def taking(query: Any) -> Any:
-    """The query, holding its rows until the transaction ends; not `leads.locked`, for leads emit events."""
-    return query if is_sqlite() else query.for_update()
+    """The query, holding its rows until the transaction ends; others may refer to them meanwhile, as `emit` does."""
+    return query if is_sqlite() else query.for_update("FOR NO KEY UPDATE")
 
 
 def _found(subscription: EventSubscription | None) -> EventSubscription:

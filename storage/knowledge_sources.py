@@ -155,3 +155,16 @@ def _found(source: KnowledgeWebhook | None) -> KnowledgeWebhook:
     if source is None:
         raise NotFound("webhook_source_not_found", "Webhook source not found")
     return source
+
+
+def after(row_id: int, limit: int) -> list[KnowledgeWebhook]:
+    """Sources of all tenants in the order of their rows, from the one after this row on: to seal them anew."""
+    rows: Any = ModelSelect(KnowledgeWebhook, KnowledgeWebhook._meta.sorted_fields)
+    return list(rows.where(KnowledgeWebhook.id > row_id).order_by(KnowledgeWebhook.id).limit(limit))
+
+
+def lock_row(tenant: Tenant, row_id: int) -> KnowledgeWebhook | None:
+    """The source with this row id, held until the caller's transaction ends."""
+    query = KnowledgeWebhook.of(tenant).where(KnowledgeWebhook.id == row_id)
+    found: KnowledgeWebhook | None = (query if is_sqlite() else query.for_update()).first()
+    return found

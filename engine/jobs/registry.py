@@ -34,6 +34,7 @@ MODULES = (
     "engine.knowledge.webhook_runs",
     "engine.integrations.setup",
     "engine.knowledge.index",
+    "engine.events.sending",
 )
 
 

@@ -16,9 +16,10 @@ from datetime import timedelta
 
 import structlog
 
+from engine.events import sending
 from engine.jobs import doorbell, registry
 from engine.jobs.registry import Job, Retry, Task
-from storage import accounts, clock, deliveries, idempotency, imports, outbox
+from storage import accounts, clock, deliveries, event_log, idempotency, imports, outbox
 from storage.database import connection, transaction
 from storage.outbox import Claim, LeaseLost
 
@@ -27,6 +28,7 @@ HOUSEKEEPING_S = 600.0
 MAX_CRASHES = 20  # in a row: no accident then, the row itself kills whoever takes it
 DONE_KEPT_FOR = timedelta(days=7)
 PACES_KEPT_FOR = timedelta(days=1)
+EVENTS_KEPT_FOR = timedelta(days=30)  # and replayable so long
 _TURN_S = 1.0  # a lane with a long import lets others have the thread after this
 _PAUSE_S = 1.0  # after an error of the database or the queue
 _LONGEST_WAIT_S = 0.5  # of an idle thread, so that it notices a stop
@@ -147,7 +149,8 @@ class Worker:
         deadline = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        sending.settle(max(0.0, deadline - time.monotonic()))  # calls that the threads have handed over
+        return sending.is_idle() and not any(thread.is_alive() for thread in self._threads)
 
     def _listen(self) -> None:
         while not self._stopping.is_set():
@@ -200,3 +203,4 @@ class Worker:
             idempotency.purge()
             imports.purge()
             deliveries.purge_paces(clock.now() - PACES_KEPT_FOR)
+            event_log.purge(clock.now() - EVENTS_KEPT_FOR)

@@ -133,12 +133,14 @@ class Fetcher:
         may_follow: Callable[[Url], Any] | None = None,
         timeout_s: float | None = None,
         max_bytes: int | None = None,
+        peek: int | None = None,
     ) -> Fetched:
         """The answer, whatever its status. Raises FetchError.
 
         environment: requests of `test` reach only what the operator has listed. headers: the account's; they go no
         further than the first origin. known: an unchanged page answers 304. accepts: media types of a body that is
-        wanted. may_follow: is shown each redirect, and raises RedirectRefused to stop there.
+        wanted. may_follow: is shown each redirect, and raises RedirectRefused to stop there. peek: of the
+        body read only so many bytes, as they are sent, but of any status.
         """
         allowed_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         largest = self._max_bytes if max_bytes is None else max_bytes
@@ -146,7 +148,7 @@ class Fetcher:
         asked = _Asked(method.upper(), parse(url) if isinstance(url, str) else url, dict(headers or {}), body)
         _require_sendable(asked)
         for _ in range(MAX_REDIRECTS + 1):
-            answer = self._once(environment == "test", asked, known, accepts, meter)
+            answer = self._once(environment == "test", asked, known, accepts, meter, peek)
             location = answer.headers.get("location") if answer.status in _MOVED else None
             if location is None:
                 return answer
@@ -156,7 +158,13 @@ class Fetcher:
         raise RedirectRefused("too_many_redirects", f"It was redirected more than {MAX_REDIRECTS} times.")
 
     def _once(
-        self, only_listed: bool, asked: _Asked, known: Validators | None, accepts: Container[str] | None, meter: Meter
+        self,
+        only_listed: bool,
+        asked: _Asked,
+        known: Validators | None,
+        accepts: Container[str] | None,
+        meter: Meter,
+        peek: int | None = None,
     ) -> Fetched:
         url = asked.url
         backend = Pinned(self._addresses(url, only_listed, meter), meter)
@@ -171,6 +179,8 @@ class Fetcher:
             connection.stream(asked.method, place, headers=_sent(asked, known), content=asked.body or b"") as response,
         ):
             answer = Fetched(url, response.status, _headers(response.headers))
+            if peek is not None:
+                return Fetched(url, answer.status, answer.headers, _peeked(response.iter_stream(), peek, meter))
             if not answer.is_success:
                 return answer
             if accepts is not None and answer.media_type not in accepts:
@@ -265,6 +275,16 @@ def _body(chunks: Iterable[bytes], headers: Mapping[str, str], meter: Meter) -> 
     if encoding in ("gzip", "x-gzip"):
         return b"".join(unpacking(_counted(chunks, meter), meter))
     raise BadAnswer("unknown_encoding", "It is compressed in a way that was not asked for.")
+
+
+def _peeked(chunks: Iterable[bytes], most: int, meter: Meter) -> bytes:
+    meter.begin_body()
+    found = b""
+    for chunk in chunks:
+        found += chunk
+        if len(found) >= most:
+            break
+    return found[:most]
 
 
 def _counted(chunks: Iterable[bytes], meter: Meter) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine import vault
 from engine.jobs import doorbell
-from storage import audit, clock, knowledge, outbox
+from storage import accounts, audit, clock, knowledge, outbox
 from storage import knowledge_sources as sources
 from storage.database import after_commit, transaction
 from storage.errors import Conflict
@@ -161,3 +161,20 @@ def _stored(tenant: Tenant, oid: str, config: Config) -> dict[str, Any]:
     """The columns of a configuration. Raises Blocked where there are secrets and no key to keep them under."""
     shown, secrets = parted(config)
     return {"config": shown, "secrets": vault.seal(tenant, oid, secrets) if secrets else None}
+
+
+def reseal() -> int:
+    """Seal every source's secrets under the first key; how many there were. Raises Blocked where one does not open."""
+    done = last = 0
+    while page := sources.after(last, 100):
+        for stale in page:
+            if stale.secrets is None or vault.is_current(stale.secrets):
+                continue
+            tenant = accounts.tenant_by_id(stale.tenant_id)
+            with transaction():
+                held = sources.lock_row(tenant, stale.id)
+                if held is not None and held.secrets is not None:
+                    held.store(secrets=vault.seal(tenant, held.oid, vault.open_(tenant, held.oid, held.secrets)))
+                    done += 1
+        last = page[-1].id
+    return done

@@ -87,6 +87,8 @@ def _populate(party: Party) -> None:
             _add_member(live, number)
     with party.client() as client:
         pair = [client.post("/api/agent-config", json=agent).json()["_id"] for _ in range(2)]
+        for number in range(12):
+            _add_subscription(client, number)
         for channel, settings in INTEGRATIONS.items():
             client.put(f"/api/integrations/{channel}", json=settings)
         variants = [{"agentConfigId": each, "weight": 1} for each in pair]
@@ -109,6 +111,13 @@ def _add_member(live: ContractClient, number: int) -> None:
     token = live.post("/api/accounts/current/invitations", json=guest).json()["token"]
     if number % 2 == 0:
         live.post(f"/api/accounts/invitations/{token}/accept", json={"firstName": "Ada"})
+
+
+def _add_subscription(client: ContractClient, number: int) -> None:
+    """An address that nobody listens at, and a ping on its way there."""
+    given = {"url": f"http://127.0.0.1:9/{number}", "events": ["*"], "isActive": True}
+    made = client.post("/api/event-subscriptions", json=given).json()["_id"]
+    client.post(f"/api/event-subscriptions/{made}/test")
 
 
 def _add_knowledge(client: ContractClient) -> None:

@@ -28,6 +28,7 @@ def examples() -> Iterator[tuple[Operation, str, str, Any]]:
 
 
 EXAMPLES = list(examples())
+HOOK = {"url": "https://hooks.example.com/", "events": ["*"]}
 INTEGRATION = {"wabaId": "1", "phoneNumberId": "2", "accessToken": "a-token-of-an-example"}
 
 
@@ -58,6 +59,7 @@ def world(client: ContractClient, live: ContractClient) -> dict[str, str]:
     also = live.post("/api/accounts/current/invitations", json={**guest, "email": "a@example.com"}).json()["token"]
     return {
         "/api/leads/{id}": str(lead),
+        "/api/event-subscriptions/{id}": client.post("/api/event-subscriptions", json=HOOK).json()["_id"],
         "/api/ab-tests/{id}": client.post("/api/ab-tests", json={"name": "Test", "variants": compared}).json()["_id"],
         "/api/conversations/{id}": opened.json()["_id"],
         "/api/agent-config/{id}": agent,

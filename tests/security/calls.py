@@ -29,7 +29,15 @@ class Slot:
     whose: Literal["own", "another's"] = "another's"
 
 
-OWN_WIDTH = {"lead": 3, "agent": 2, "conversation": 2, "api key": 2, "ab test": 3}  # of an attacker's own
+OWN_WIDTH = {  # of an attacker's own
+    "lead": 3,
+    "agent": 2,
+    "conversation": 2,
+    "api key": 2,
+    "ab test": 3,
+    "event subscription": 2,
+    "event delivery": 2,
+}
 MOVED_PHONES = ("+12025550101", "+12025550102")  # the phones of an attacker's first two leads
 
 _VARIANTS = [

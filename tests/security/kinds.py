@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "externalId": "external id",
     "filters": "filter",
     "Idempotency-Key": "idempotency key",
+    "eventDeliveryId": "event delivery",
     "importBatchId": "import batch",
     "jobId": "crawl job",
     "kbId": "knowledge base",
@@ -56,6 +57,7 @@ PATHS: dict[str, str] = {
     "/api/api-keys/": "api key",
     "/api/conversations/": "conversation",
     "/api/knowledge-bases/": "knowledge base",
+    "/api/event-subscriptions/": "event subscription",
     "/api/leads/": "lead",
 }
 
@@ -153,6 +155,8 @@ UNKNOWN: dict[str, list[Any]] = {
     "document": ["df" * 12],
     "email": ["nobody@example.com"],
     "external id": ["nobodys-1", "nobodys-2"],
+    "event delivery": ["fb" * 12, "fc" * 12],
+    "event subscription": ["fa" * 12, "ea" * 12],
     "idempotency key": ["nobodys-request"],
     "integration": ["ed" * 12],
     "import batch": ["8f" * 12],

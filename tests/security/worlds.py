@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from engine import agent_configs, vault
+from engine.events import signing
 from storage import (
     ab_tallies,
     ab_tests,
@@ -25,6 +26,8 @@ from storage import (
     clock,
     conversations,
     database,
+    event_log,
+    event_subscriptions,
     idempotency,
     imports,
     inbox,
@@ -169,6 +172,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
     keys = [api_keys.issue(tenant, SYSTEM, name=f"{word} key {n}", scopes=["leads:view"]) for n in range(2)]
     keys[1].row.store(status="revoked")
     owner = api_keys.issue(tenant, SYSTEM, name=f"{word} owner", scopes=roles.scopes_of(["owner"]), roles=["owner"])
+    heard = _add_events(tenant, word)
     connected = [_add_integration(tenant, word, each) for each in (["whatsapp", "telegram"] if mark else ["whatsapp"])]
     _add_traces(tenant, word)
     named = people[3:] if mark else people
@@ -184,6 +188,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
         "csv": [csv(people[0].phone)],  # of the victim's first lead, whose number the attacker has too
         "custom fields": [{f"{word} field": f"{word} value"}],
         "email": [named[0].email],
+        **heard,
         "external id": [lead.external_id for lead in (named[0], named[-1])],
         "idempotency key": [f"{word}-request"],
         "import batch": [batch],
@@ -207,7 +212,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
         *compared,
         *ab_tests_made,
         *bases,
-        *(oid for oids in known_facts.values() for oid in oids),
+        *(oid for oids in (*known_facts.values(), *heard.values()) for oid in oids),
         *(key.row.id for key in keys),
         owner.row.id,
     }
@@ -360,6 +365,30 @@ def _add_integration(tenant: Tenant, word: str, channel: str) -> Integration:
     template = {"id": "1", "name": f"{word} template", "language": "en", "status": "APPROVED", "category": "UTILITY"}
     integrations.store_templates(integration, [{**template, "buttons": [], "parameters": []}])
     return integration
+
+
+def _add_events(tenant: Tenant, word: str) -> dict[str, list[str]]:
+    """Two subscriptions, of which one is active, and a delivery to each that is done, by kind."""
+    found: dict[str, list[str]] = {"event subscription": [], "event delivery": []}
+    for state in ("active", "inactive"):
+        oid, secret = new_id(), signing.new_secret()
+        columns = {
+            "url": f"https://{word}.example.com/",
+            "description": f"{word} hook",
+            "events": "ping",
+            "state": state,
+        }
+        sealed = vault.seal(tenant, oid, {"current": secret})
+        subscription = event_subscriptions.add(tenant, oid=oid, secrets=sealed, **columns)
+        delivery = event_log.emit_to(tenant, subscription, "ping", {"subscriptionId": oid, "word": word})
+        event_log.begin_attempt(tenant, delivery).store(outcome="accepted", status_code=200, answer=f"{word} answer")
+        delivery.store(state="delivered", finished_at=_MOMENT, next_attempt_at=None)
+        outbox.OutboxRow.update(state="done", finished_at=_MOMENT).where(
+            outbox.OutboxRow.lane == event_log.lane_of(oid)
+        ).execute()
+        found["event subscription"].append(oid)
+        found["event delivery"].append(delivery.oid)
+    return found
 
 
 def _add_traces(tenant: Tenant, word: str) -> None:
