@@ -21,6 +21,7 @@ _SQLITE_PRAGMAS = {
     "journal_mode": "wal",
     "synchronous": "full",  # an acknowledged write survives a power cut
     "foreign_keys": 1,
+    "secure_delete": 1,  # what is erased is overwritten, not merely forgotten where it was
     "busy_timeout": 30_000,
     "wal_autocheckpoint": 8_000,  # pages, 32 MiB: each checkpoint syncs twice and copies the same hot pages again
     "cache_size": -65_536,

@@ -78,6 +78,12 @@ def rename(tenant: Tenant, channel: str, previous: str, current: str) -> int | N
     return int(row.lead_number)
 
 
+def all_of(tenant: Tenant, lead_number: int) -> list[tuple[str, str]]:
+    """What a lead is called on all channels: (channel, address)."""
+    mine = ChannelIdentity.of(tenant).where(ChannelIdentity.lead_number == lead_number)
+    return [(row.channel, row.address) for row in mine]
+
+
 def addresses(tenant: Tenant, lead_number: int, channel: str) -> list[str]:
     """What a lead is called on a channel, for sending: the latest first."""
     mine = (ChannelIdentity.lead_number == lead_number) & (ChannelIdentity.channel == channel)

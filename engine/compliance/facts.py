@@ -9,6 +9,7 @@ from typing import Any
 from engine import budgets, channels
 from engine.compliance.decision import Decision, Facts, FrequencyCap, Kind, decide
 from engine.compliance.hours import QuietHours
+from engine.privacy import silence
 from storage import accounts, clock, deliveries, identities
 from storage.conversations import Message
 from storage.leads import Lead
@@ -39,7 +40,7 @@ def facts_of(
         channel=channel,
         kind=kind,
         is_configured=channels.of(tenant, channel) is not None if is_configured is None else is_configured,
-        opted_out=lead.opted_out,
+        opted_out=lead.opted_out or silence.kept_of(tenant, lead),
         phone=lead.phone,
         phone_valid=lead.phone_valid,
         email=lead.email,

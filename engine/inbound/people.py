@@ -6,6 +6,7 @@ import re
 
 from engine import phones
 from engine.channels import Sender
+from engine.privacy import silence
 from storage import conversations, identities, leads
 from storage.errors import Conflict
 from storage.leads import Lead, LeadChanges, NewLead
@@ -61,7 +62,17 @@ def _create(tenant: Tenant, channel: str, sender: Sender) -> int:
     if former is not None:  # deleted, and back: what they asked for still holds
         identities.hand_over(tenant, former.number, number)
         conversations.lock_lead(tenant, number).store(opted_out=former.opted_out)
+    else:
+        _keep_silence(tenant, channel, sender, number)
     return number
+
+
+def _keep_silence(tenant: Tenant, channel: str, sender: Sender, number: int) -> None:
+    """Let somebody who wanted silence and was erased since begin as one who wants it."""
+    identities.add(tenant, number, channel, _names(sender))
+    lead = conversations.lock_lead(tenant, number)
+    if wanted := silence.kept_of(tenant, lead):
+        lead.store(opted_out=wanted)
 
 
 def _complete(tenant: Tenant, number: int, sender: Sender) -> None:

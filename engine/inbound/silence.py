@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine import channels, compliance
 from engine.conversations import move, say
+from engine.privacy import silence as kept
 from storage import audit, clock, conversations, leads
 from storage.conversations import Conversation
 from storage.leads import Lead
@@ -28,6 +29,7 @@ def opt_out(tenant: Tenant, lead: Lead, conversation: Conversation | None, *, is
 
 def opt_in(tenant: Tenant, lead: Lead) -> None:
     """A held lead may be written to again, on every channel."""
+    kept.lift(tenant, lead)
     if lead.opted_out:
         _store(tenant, lead, [], "lead.opted_in")
 

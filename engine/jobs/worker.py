@@ -19,6 +19,7 @@ import structlog
 from engine.events import sending
 from engine.jobs import doorbell, registry
 from engine.jobs.registry import Job, Retry, Task
+from engine.privacy import erasing
 from storage import accounts, clock, deliveries, event_log, idempotency, imports, outbox
 from storage.database import connection, transaction
 from storage.outbox import Claim, LeaseLost
@@ -203,4 +204,5 @@ class Worker:
             idempotency.purge()
             imports.purge()
             deliveries.purge_paces(clock.now() - PACES_KEPT_FOR)
+            erasing.erase_expired()
             event_log.purge(clock.now() - EVENTS_KEPT_FOR)
