@@ -15,6 +15,7 @@ from storage.lead_filters import _FIELDS as LEAD_FIELDS
 KINDS: dict[str, str] = {
     "_id": "agent",
     "accountId": "account",
+    "actorId": "api key",
     "agentConfigId": "agent",
     "assignedAgentId": "agent",
     "campaignId": "campaign",
