@@ -42,7 +42,7 @@ def update(tenant: Tenant, body: Mapping[str, Any], *, actor: Actor) -> Account:
 
 
 def _require_known(tenant: Tenant, body: Mapping[str, Any]) -> None:
-    if body.get("timezone") is not None and body["timezone"] not in _zones():
+    if body.get("timezone") is not None and body["timezone"] not in zones():
         raise _unknown("timezone", "a time zone")
     if body.get("defaultRegion") is not None and body["defaultRegion"] not in phonenumbers.SUPPORTED_REGIONS:
         raise _unknown("region", "a country with telephones", "/defaultRegion")
@@ -56,7 +56,8 @@ def _unknown(what: str, kind: str, path: str | None = None) -> Blocked:
 
 
 @functools.cache
-def _zones() -> set[str]:
+def zones() -> set[str]:
+    """Names of all time zones."""
     return zoneinfo.available_timezones()
 
 

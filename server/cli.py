@@ -1,4 +1,4 @@
-"""The command line: `newleaf serve`, `worker`, `migrate`, `account`, `key`, `import`, `openapi`, `doctor`, `demo`.
+"""The command line: `newleaf serve`, `worker`, `migrate`, `account`, `key`, `import`, `analytics`, `doctor`, …
 
 Exit codes: 0 done, 1 it could not be done or something is wrong, 2 the command or a setting cannot be read.
 
@@ -168,6 +168,27 @@ def _granted(scopes: str | None, role: str | None) -> list[str]:
     if unknown:
         raise click.UsageError(f"Unknown scope {unknown[0]!r}: one of {', '.join(roles.SCOPES)}.")
     return granted
+
+
+@main.group()
+def analytics() -> None:
+    """The numbers that are kept about leads and conversations."""
+
+
+@analytics.command("rebuild")
+@json_option
+def analytics_rebuild(as_json: bool) -> None:
+    """Count all leads and conversations anew. Until it is through, reports know only a part."""
+    from engine.analytics import folding
+    from storage import accounts
+    from storage.database import connection
+
+    startup.ready()
+    with startup.said_plainly(), connection():
+        tenants = accounts.all_tenants()
+        for tenant in tenants:
+            folding.rebuild(tenant)
+    _answer({"tenants": len(tenants)}, f"Counted anew for {len(tenants)} environments.", as_json)
 
 
 @main.command()

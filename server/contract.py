@@ -62,6 +62,11 @@ class Operation:
         return tuple(self.spec.get("x-required-scopes", ()))
 
     @property
+    def sufficient_scopes(self) -> tuple[str, ...]:
+        """Scopes each of which does instead of all those."""
+        return tuple(self.spec.get("x-sufficient-scopes", ()))
+
+    @property
     def is_public(self) -> bool:
         """Whether it is served without a key."""
         return bool(self.spec.get("security") == [])

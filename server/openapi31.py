@@ -94,7 +94,8 @@ def _nullable(schema: Json) -> Json:
 def _require_scopes(operation: Json, schemes: list[str]) -> None:
     scopes = operation.get("x-required-scopes")
     if scopes and "security" not in operation:
-        operation["security"] = [{scheme: list(scopes)} for scheme in schemes]
+        ways = [list(scopes), *([scope] for scope in operation.get("x-sufficient-scopes", []))]
+        operation["security"] = [{scheme: way} for way in ways for scheme in schemes]
 
 
 def _webhooks(document: Json) -> Json:

@@ -53,6 +53,9 @@ def _operation(old: Json, new: Json, where: str) -> Iterator[str]:
     for scope in new.get("x-required-scopes", []):
         if scope not in old.get("x-required-scopes", []):
             yield f"{where}: needs the scope {scope} now"
+    for scope in old.get("x-sufficient-scopes", []):
+        if scope not in new.get("x-sufficient-scopes", []):
+            yield f"{where}: the scope {scope} does not suffice any more"
     yield from _parameters(old["parameters"], new["parameters"], where)
     yield from _request_body(old.get("requestBody"), new.get("requestBody"), where)
     yield from _responses(old["responses"], new["responses"], where)

@@ -1,8 +1,8 @@
 """The gate: who is calling, within which limits, with which scopes, in this order.
 
 A subclass of Connexion's security middleware: the operation's `security` says whether a key is wanted, its
-`x-required-scopes` which scopes. Of two credentials `X-API-Key` counts, so a wrong one there is not mended by a right
-one in `Authorization`.
+`x-required-scopes` which scopes, its `x-sufficient-scopes` which single one does instead. Of two credentials
+`X-API-Key` counts, so a wrong one there is not mended by a right one in `Authorization`.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ async def identify(scope: Scope) -> Caller:
     return await run_in_threadpool(_authenticate, key, request)
 
 
-def require(caller: Caller, scopes: tuple[str, ...]) -> None:
-    """Raises Forbidden, naming the first of these scopes that the caller does not hold."""
+def require(caller: Caller, scopes: tuple[str, ...], sufficient: tuple[str, ...] = ()) -> None:
+    """Raises Forbidden, naming the first of these scopes that the caller lacks, unless it holds a sufficient one."""
+    if not caller.scopes.isdisjoint(sufficient):
+        return
     for scope in scopes:
         if scope not in caller.scopes:
             raise Forbidden("missing_scope", f"API key does not have the required scope (requires: {scope}).")
@@ -71,6 +73,7 @@ class Gate:
         self.next_app = next_app
         self.is_public = operation.is_public
         self.scopes = operation.scopes
+        self.sufficient = operation.sufficient_scopes
         self.is_sync = operation.spec.get("x-rate-limit-tier") == "sync"
         self.limits = limits
 
@@ -81,7 +84,7 @@ class Gate:
             request.caller = await identify(scope)
         await self.limits.admit(request, request.caller, is_sync=self.is_sync)
         if request.caller is not None:
-            require(request.caller, self.scopes)
+            require(request.caller, self.scopes, self.sufficient)
         await self.next_app(scope, receive, send)
 
 

@@ -144,6 +144,11 @@ def tenant_by_id(tenant_id: int) -> Tenant:
     return AccountEnvironment.get_by_id(tenant_id).tenant
 
 
+def all_tenants() -> list[Tenant]:
+    """Every tenant there is, for what the operator of newleaf does."""
+    return [row.tenant for row in AccountEnvironment.select().order_by(AccountEnvironment.id)]
+
+
 def tenant_by_webhook_token(token: str) -> Tenant | None:
     """The tenant that this inbound token belongs to, None if nobody's."""
     row = AccountEnvironment.get_or_none(AccountEnvironment.webhook_token_hash == hash_token(token))

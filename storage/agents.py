@@ -52,6 +52,12 @@ class AgentConfig(TenantModel):
     updated_at = TextField()
 
 
+def names(tenant: Tenant) -> dict[str, str]:
+    """What each agent is called, by its id."""
+    query: Any = AgentConfig.of(tenant, AgentConfig.oid, AgentConfig.name)
+    return dict(query.tuples())
+
+
 def get(tenant: Tenant, oid: str) -> AgentConfig:
     """The agent with this id. Raises NotFound, for another tenant's agent too."""
     return _found(AgentConfig.of(tenant).where(AgentConfig.oid == oid).first())

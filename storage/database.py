@@ -111,6 +111,12 @@ def at_once(limit_s: float) -> Iterator[None]:
         _local.until = math.inf
 
 
+def without_haste() -> None:
+    """What follows writes or takes long: raises TooSlow inside of `at_once`, so that it is done elsewhere."""
+    if getattr(_local, "until", math.inf) < math.inf:
+        raise TooSlow
+
+
 def _open_prompt() -> None:
     database.connect(reuse_if_open=True)
     _local.until = math.inf

@@ -17,6 +17,7 @@ from datetime import timedelta
 import structlog
 
 from engine.events import sending
+from engine.analytics import folding
 from engine.jobs import doorbell, registry
 from engine.jobs.registry import Job, Retry, Task
 from engine.privacy import erasing
@@ -193,7 +194,15 @@ class Worker:
             self._next_sweep = time.monotonic() + self._sweep_s  # set first: one thread of the process sweeps at a time
             while not self._stopping.is_set() and work_next():
                 continue
+            self._count()
             self._keep_house()
+
+    def _count(self) -> None:
+        """Bring analytics up to date; after a while the rest is left for the next sweep."""
+        until = time.monotonic() + _TURN_S
+        with connection():
+            while not self._stopping.is_set() and time.monotonic() < until and folding.fold_next():
+                continue
 
     def _keep_house(self) -> None:
         if time.monotonic() < self._next_housekeeping:

@@ -16,6 +16,7 @@ KEY_ORDER = (
     "summary",
     "description",
     "x-required-scopes",
+    "x-sufficient-scopes",
     "security",
     "x-rate-limit-tier",
     "x-body-limit",

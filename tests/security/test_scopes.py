@@ -73,6 +73,11 @@ def key_with(party: Party, scopes: Any) -> dict[str, str]:
     return {"X-API-Key": party.key("live", list(scopes))}
 
 
+def every_other(operation: Operation, scope: str) -> set[str]:
+    """All scopes but this one and those that would do instead of it."""
+    return SCOPES.keys() - {scope} - set(operation.sufficient_scopes)
+
+
 @guarded
 def test_no_key_is_told_how_to_show_one(anybody: httpx.Client, operation: Operation) -> None:
     answer = ask(anybody, operation, {})
@@ -98,7 +103,7 @@ def test_key_of_nobodys_is_refused(anybody: httpx.Client, operation: Operation, 
 def test_key_with_every_other_scope_is_told_the_one_it_lacks(
     anybody: httpx.Client, party: Party, operation: Operation, scope: str
 ) -> None:
-    answer = ask(anybody, operation, key_with(party, SCOPES.keys() - {scope}))
+    answer = ask(anybody, operation, key_with(party, every_other(operation, scope)))
 
     assert answer.status_code == 403
     assert answer.json()["error"] == "Forbidden"
@@ -114,6 +119,18 @@ def test_key_with_just_its_scopes_gets_in(anybody: httpx.Client, party: Party, o
 
     assert by_own_header.status_code not in (401, 403)
     assert by_bearer.status_code not in (401, 403)
+
+
+@pytest.mark.parametrize(
+    ("operation", "scope"),
+    [
+        pytest.param(operation, scope, id=f"{name} {scope}")
+        for name, operation in GUARDED.items()
+        for scope in operation.sufficient_scopes
+    ],
+)
+def test_sufficient_scope_does_alone(anybody: httpx.Client, party: Party, operation: Operation, scope: str) -> None:
+    assert ask(anybody, operation, key_with(party, [scope])).status_code not in (401, 403)
 
 
 @guarded
@@ -133,7 +150,7 @@ def test_key_in_its_own_header_counts_before_a_bearer(
 def test_scopes_of_a_bearer_do_not_mend_those_of_the_key(
     anybody: httpx.Client, party: Party, operation: Operation, scope: str
 ) -> None:
-    poor = key_with(party, SCOPES.keys() - {scope})
+    poor = key_with(party, every_other(operation, scope))
     rich = key_with(party, SCOPES)["X-API-Key"]
 
     answer = ask(anybody, operation, {**poor, "Authorization": f"Bearer {rich}"})
@@ -152,7 +169,7 @@ def test_what_is_wrong_with_a_request_is_told_to_nobody_without_a_key(
 def test_what_is_wrong_with_a_request_is_told_to_nobody_without_the_scope(
     anybody: httpx.Client, party: Party, operation: Operation, scope: str
 ) -> None:
-    answer = ask(anybody, operation, key_with(party, SCOPES.keys() - {scope}), broken=True)
+    answer = ask(anybody, operation, key_with(party, every_other(operation, scope)), broken=True)
 
     assert answer.status_code == 403
 
@@ -182,6 +199,6 @@ def test_token_of_nobodys_lets_no_lead_in(anybody: httpx.Client) -> None:
 
 
 def test_every_scope_that_is_asked_for_exists() -> None:
-    asked = {scope for operation in GUARDED.values() for scope in operation.scopes}
+    asked = {scope for operation in GUARDED.values() for scope in (*operation.scopes, *operation.sufficient_scopes)}
 
     assert asked <= SCOPES.keys()

@@ -405,9 +405,10 @@ _BY_TABLE = {
     "account_environment": "id = {tenant}",
     "idempotency_record": "owner = 'tenant:{tenant}'",
 }
-# Huey's tables hold names of lanes, and only in passing; indexes of text follow leads and chunks by themselves.
+# Huey's tables hold names of lanes, and only in passing; indexes of text follow leads and chunks by themselves,
+# and analytics is counted from leads and conversations in the background.
 _SHARED = ("account", "member", "invitation")  # by the tenants of an account
-_WITHOUT_TENANT = re.compile("schema_migration|sqlite_.*|huey_.*|lead_text.*|knowledge_text.*")
+_WITHOUT_TENANT = re.compile("schema_migration|sqlite_.*|huey_.*|lead_text.*|knowledge_text.*|analytics_.*")
 
 
 def snapshot(world: World) -> dict[str, list[Any]]:
