@@ -16,8 +16,8 @@ from datetime import timedelta
 
 import structlog
 
-from engine.events import sending
 from engine.analytics import folding
+from engine.events import sending
 from engine.jobs import doorbell, registry
 from engine.jobs.registry import Job, Retry, Task
 from engine.privacy import erasing
