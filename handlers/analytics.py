@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,10 +10,10 @@ from engine.analytics.ranges import Range
 from storage.tenancy import Caller
 
 from .answers import Answer
+from .sheets import sheet
 
 Json = dict[str, Any]
 Reply = Json | Answer
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 def get_analytics_overview(
@@ -138,13 +136,4 @@ def _present(members: Json) -> Json:
 
 
 def _table(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> Answer:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return Answer(text.getvalue().encode(), media_type="text/csv; charset=utf-8")
-
-
-def _cell(value: Any) -> Any:
-    """The value; text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return Answer(sheet([header, *rows]), media_type="text/csv; charset=utf-8")

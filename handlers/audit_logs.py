@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -16,13 +13,14 @@ from storage.audit_log import Filters
 from storage.tenancy import Caller
 
 from .answers import Page, Stream
+from .sheets import sheet
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 _MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "tsv": "text/tab-separated-values; charset=utf-8",
     "jsonl": "application/jsonl",
 }
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
 _COLUMNS = (
     *("_id", "timestamp", "action", "resourceType", "resourceId"),
     *("actorType", "actorId", "actorName", "actorIp", "metadata"),
@@ -88,24 +86,17 @@ def _entry(row: AuditEntry) -> dict[str, Any]:
 
 
 def _header(format_: str) -> bytes:
-    return b"" if format_ == "jsonl" else _table(format_, [_COLUMNS])
+    return b"" if format_ == "jsonl" else sheet([_COLUMNS], _DELIMITERS[format_])
 
 
 def _written(format_: str, rows: list[AuditEntry]) -> bytes:
     if format_ == "jsonl":
         return b"".join(_encode(_entry(row)) + b"\n" for row in rows)
-    return _table(format_, map(_cells, rows))
+    return sheet(map(_cells, rows), _DELIMITERS[format_])
 
 
-def _table(format_: str, rows: Iterable[Iterable[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, delimiter="\t" if format_ == "tsv" else ",").writerows(rows)
-    return text.getvalue().encode()
-
-
-def _cells(row: AuditEntry) -> list[str]:
-    values = (
+def _cells(row: AuditEntry) -> tuple[str, ...]:
+    return (
         *(row.id, row.created_at, row.action, row.resource_type, row.resource_id),
         *(row.actor_type, row.actor_id, row.actor_name, row.actor_ip or "", _encode(row.metadata).decode()),
     )
-    return [f"'{value}" if value.startswith(_FORMULA) else value for value in values]

@@ -39,10 +39,15 @@ def owner(tenant: Tenant, channel: str, addresses: Sequence[str]) -> Lead | None
     return found
 
 
-def add(tenant: Tenant, lead_number: int, channel: str, addresses: Sequence[str]) -> None:
-    """Note what a held lead is called on a channel, in the caller's transaction; what is somebody else's stays so."""
+def add(
+    tenant: Tenant, lead_number: int, channel: str, addresses: Sequence[str], *, since: str | None = None
+) -> None:
+    """Note what a held lead is called on a channel, in the caller's transaction; what is somebody else's stays so.
+
+    since: when it began; now, where that is not given.
+    """
     known = {row.address for row in _on(tenant, channel, addresses)} if addresses else set()
-    moment = clock.stamp()
+    moment = since or clock.stamp()
     rows: list[dict[Any, Any]] = [
         {
             ChannelIdentity.lead_number: lead_number,
@@ -80,8 +85,8 @@ def rename(tenant: Tenant, channel: str, previous: str, current: str) -> int | N
 
 def all_of(tenant: Tenant, lead_number: int) -> list[tuple[str, str]]:
     """What a lead is called on all channels: (channel, address)."""
-    mine = ChannelIdentity.of(tenant).where(ChannelIdentity.lead_number == lead_number)
-    return [(row.channel, row.address) for row in mine]
+    rows: Any = ChannelIdentity.of(tenant).where(ChannelIdentity.lead_number == lead_number)
+    return [(row.channel, row.address) for row in rows]
 
 
 def addresses(tenant: Tenant, lead_number: int, channel: str) -> list[str]:
