@@ -27,7 +27,7 @@ from engine.compliance import Held, Refused
 from engine.conversations import hand_off, judge, mark_contacted, move, say, spec_of
 from engine.jobs.registry import Retry, Task, job
 from engine.learning import UNNAMED
-from storage import agents, clock, conversations, deliveries, leads, usage
+from storage import agents, clock, conversations, deliveries, lead_merge, leads, usage
 from storage.conversations import Conversation, Message
 from storage.database import connection, transaction
 from storage.errors import NotFound
@@ -184,7 +184,7 @@ def _store(tenant: Tenant, payload: dict[str, Any], facts: Facts, turn: Turn) ->
     """Everything that follows from a turn, if the agent may still speak. What may not go yet is queued and waits."""
     try:
         conversation = conversations.get(tenant, payload["conversation"])
-        lead = conversations.lock_lead(tenant, conversation.lead_number)
+        lead = lead_merge.lock_lead_of(tenant, conversation)
         conversation = conversations.lock(tenant, conversation.oid)
     except NotFound:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine import phones, waits
+from engine import lead_merge, phones, waits
 from storage import lead_filters, lead_lists, lead_rows, lead_search, leads
 from storage.errors import Invalid, Problem
 from storage.lead_lists import LeadFilter
@@ -91,6 +91,12 @@ def delete_lead(user: Caller, id_: int) -> Body:
 def restore_lead(user: Caller, id_: int) -> Body:
     """The lead, back again. Raises NotFound; Conflict: its phone or external id is another's now."""
     return lead_rows.of_lead(user.tenant, leads.restore(user.tenant, id_, user.actor))
+
+
+def merge_leads(user: Caller, body: dict[str, Any]) -> Body:
+    """The lead that all have become. Raises NotFound; Blocked: one into itself, too many tags or custom fields."""
+    merged = lead_merge.merge(user.tenant, body["into"], body["from"], user.actor)
+    return lead_rows.of_lead(user.tenant, merged)
 
 
 def assign_lead_agent(user: Caller, id_: int, body: dict[str, Any]) -> Body:

@@ -6,7 +6,7 @@ over several rows whose sum is meant: a transaction takes one that nobody holds,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from peewee import JOIN, BigIntegerField, IntegerField, ModelSelect, TextField, fn
@@ -15,6 +15,7 @@ from . import clock
 from .ab_tests import RUNNING, AbTest, AbVariant
 from .base import TenantModel
 from .database import is_sqlite
+from .leads import locked
 from .statements import ANY_TENANT, slot, statement
 from .tenancy import Tenant
 
@@ -172,6 +173,29 @@ def _judged() -> Any:
     moved = {AbAssignment.qualified_conversations: AbAssignment.qualified_conversations + slot("moved")}
     judged = AbAssignment.change(ANY_TENANT, moved).where(AbAssignment.id == slot("assignment"))
     return judged.returning(AbAssignment.variant_id, AbAssignment.qualified_conversations)
+
+
+def assignments(tenant: Tenant, lead_numbers: Collection[int]) -> list[AbAssignment]:
+    """The variants for which these leads were drawn, in order; held until the caller's transaction ends."""
+    query: Any = AbAssignment.of(tenant).where(AbAssignment.lead_number.in_(list(lead_numbers)))
+    return list(locked(query.order_by(AbAssignment.id)))
+
+
+def fold(tenant: Tenant, double: AbAssignment, own: AbAssignment) -> bool:
+    """Remove a held assignment, whose lead is one with that of another in the same test from now on.
+
+    Answers whether both are of one variant, so that conversations go over to the other assignment. What another variant
+    has said stays counted for it.
+    """
+    is_same = double.variant_id == own.variant_id
+    were_qualified = int(double.qualified_conversations > 0)
+    if is_same:
+        before = own.qualified_conversations
+        own.store(qualified_conversations=before + double.qualified_conversations)
+        were_qualified = int(were_qualified and before > 0)
+    AbAssignment.remove(tenant).where(AbAssignment.id == double.id).execute()
+    _count(tenant, double.variant_id, leads=-1, qualified_leads=-were_qualified)
+    return is_same
 
 
 def _count(tenant: Tenant, variant_id: int, **moved: int) -> None:

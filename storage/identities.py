@@ -39,9 +39,7 @@ def owner(tenant: Tenant, channel: str, addresses: Sequence[str]) -> Lead | None
     return found
 
 
-def add(
-    tenant: Tenant, lead_number: int, channel: str, addresses: Sequence[str], *, since: str | None = None
-) -> None:
+def add(tenant: Tenant, lead_number: int, channel: str, addresses: Sequence[str], *, since: str | None = None) -> None:
     """Note what a held lead is called on a channel, in the caller's transaction; what is somebody else's stays so.
 
     since: when it began; now, where that is not given.

@@ -13,7 +13,7 @@ from typing import Any
 
 from peewee import ModelDelete, ModelSelect
 
-from . import clock, event_log, identities, leads
+from . import clock, event_log, identities, lead_aliases, leads
 from .conversation_events import ConversationEvent
 from .conversations import Conversation, Message
 from .deliveries import DeliveryAttempt, lane_of
@@ -88,9 +88,15 @@ def erase(tenant: Tenant, lead: Lead) -> Erased:
     told = event_log.erase_subject(tenant, lead.number)
     if lead.deleted_at is None:
         leads.move_counter(tenant, leads=-1)
-    values = {**_BLANK, Lead.deleted_at: ERASED_AT, Lead.updated_at: clock.stamp()}
-    Lead.change(tenant, values).where(Lead.number == lead.number).execute()
+    lead_aliases.forget(tenant, lead.number)
+    entomb(tenant, [lead.number])
     return Erased(len(held), said, attempts, int(named), heard, queued, told)
+
+
+def entomb(tenant: Tenant, numbers: Collection[int]) -> None:
+    """Make tombstones of held leads; whoever does it counts them off."""
+    values = {**_BLANK, Lead.deleted_at: ERASED_AT, Lead.updated_at: clock.stamp()}
+    Lead.change(tenant, values).where(Lead.number.in_(list(numbers))).execute()
 
 
 def expired(before: datetime, limit: int, *, silent_too: bool) -> list[tuple[int, int]]:

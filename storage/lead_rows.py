@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 from peewee import SQL, JSONField, NodeList
 
-from . import event_log
+from . import event_log, lead_aliases
 from .database import is_sqlite
 from .leads import VERDICTS, Lead, live, not_found
 from .statements import ANY_TENANT, slot, statement
@@ -171,5 +171,5 @@ def get(tenant: Tenant, number: int) -> LeadRow:
     found = statement("lead_rows.get", lambda: live(ANY_TENANT, *columns()).where(Lead.number == slot("number")))
     rows = found.run({"tenant": tenant.id, "number": number}).fetchall()
     if not rows:
-        raise not_found()
+        raise not_found(lead_aliases.merged_into(tenant, number))
     return decoded(tenant, rows)[0]

@@ -7,7 +7,7 @@ sees what an earlier one made. Then everything is written at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from msgspec import Struct
 from peewee import SQL, fn
 
-from . import audit, clock, lead_bulk, lead_changes, lead_rows
+from . import audit, clock, lead_aliases, lead_bulk, lead_changes, lead_rows
 from .database import transaction
 from .errors import Blocked, Conflict
 from .lead_drafts import LeadDraft, of_row, selected, stored_columns
@@ -48,7 +48,8 @@ def sync(
     with transaction():
         if not validate_only:
             enter(tenant)
-        plan = _Plan(_candidates(tenant, items, take=not validate_only))
+        aliases = lead_aliases.by_external_id(tenant, [item.lead_id for item in items if item.lead_id])
+        plan = _Plan(_candidates(tenant, items, take=not validate_only), aliases)
         decided = [plan.take(item) for item in items]
         if not validate_only:
             plan.carry_out(tenant, source)
@@ -78,10 +79,12 @@ def delete(tenant: Tenant, lead_ids: Iterable[str], actor: Actor) -> int:
 class _Plan:
     """The leads of a batch as they will be."""
 
-    def __init__(self, known: list[LeadDraft]) -> None:
+    def __init__(self, known: list[LeadDraft], aliases: Mapping[str, int]) -> None:
         self.leads = known
         self.phones_before = {lead.number: lead.phone for lead in known}
-        self.by_external_id = {lead.external_id: lead for lead in known if lead.external_id}
+        by_number = {lead.number: lead for lead in known}
+        self.by_external_id = {name: by_number[number] for name, number in aliases.items() if number in by_number}
+        self.by_external_id |= {lead.external_id: lead for lead in known if lead.external_id}
         self.by_phone = {lead.phone: lead for lead in known if lead.phone}
         self.by_email: dict[str, LeadDraft] | None = None
         self.new: list[LeadDraft] = []
@@ -144,7 +147,8 @@ class _Plan:
         return lead
 
     def _update(self, lead: LeadDraft, item: SyncItem) -> bool:
-        says = item.says if item.lead_id is None else {**item.says, "external_id": item.lead_id}
+        is_new = item.lead_id is not None and not lead.external_id  # another than its own is of a lead merged into it
+        says = {**item.says, "external_id": item.lead_id} if is_new else item.says
         different = differing(lead, says)
         if not different:
             return False
@@ -192,6 +196,7 @@ def _meant() -> Any:
         one_of(fn.LOWER(Lead.email), slot("emails"), lowered=True),
     )
     numbers = reduce(add, [live(ANY_TENANT, Lead.number).where(way) for way in ways])  # each by its own index
+    numbers += lead_aliases.numbers_by(slot("external_ids"))
     return live(ANY_TENANT, *selected()).where(Lead.number.in_(numbers)).order_by(Lead.number)
 
 

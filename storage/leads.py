@@ -368,7 +368,7 @@ def _update_held(tenant: Tenant, lead: Lead, changes: LeadChanges, actor: Actor,
     if "assigned_agent_id" in different:
         _require_agent(tenant, lead.assigned_agent_id)
     with one_owner():
-        lead.store(**{name: getattr(lead, name) for name in (*different, *_DERIVED, "updated_at")})
+        lead.store(**{name: getattr(lead, name) for name in (*different, *DERIVED, "updated_at")})
     audit.record(tenant, actor, action, lead.number, {"changed": sorted(different)})
     tell(tenant, "lead.updated", lead)
     if "status" in different and lead.status in VERDICTS:
@@ -392,9 +392,11 @@ def _found(lead: Lead | None) -> Lead:
     return lead
 
 
-def not_found() -> NotFound:
-    """What is raised for a lead that is not there, or not for this tenant."""
-    return NotFound("lead_not_found", "Lead not found")
+def not_found(merged_into: int | None = None) -> NotFound:
+    """What is raised for a lead that is not there, or not for this tenant; with what it became, where it was merged."""
+    if merged_into is None:
+        return NotFound("lead_not_found", "Lead not found")
+    return NotFound("lead_not_found", f"The lead was merged into lead {merged_into}", details=str(merged_into))
 
 
 def _require_free(tenant: Tenant, lead: Lead) -> None:
@@ -466,7 +468,7 @@ def _derive(lead: Lead) -> None:
     lead.search_text = search_text(lead)
 
 
-_DERIVED = ("name_key", "search_text")
+DERIVED = ("name_key", "search_text")
 _JSON = frozenset(column.name for column in Lead._meta.sorted_fields if isinstance(column, JSONField))
 _COLUMNS = [column for column in Lead._meta.sorted_fields if column.name not in ("id", "tenant_id")]
 _EMPTY = dict.fromkeys(column.name for column in _COLUMNS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.channels import Channel
 from engine.jobs.registry import Task
-from storage import conversations
+from storage import lead_merge
 from storage.conversations import Conversation, Message
 from storage.errors import NotFound
 from storage.leads import Lead
@@ -30,6 +30,6 @@ class Way:
     def held_lead(self) -> Lead | None:
         """The person, held until the caller's transaction ends; None where they were deleted."""
         try:
-            return conversations.lock_lead(self.tenant, self.conversation.lead_number)
+            return lead_merge.lock_lead_of(self.tenant, self.conversation)
         except NotFound:
             return None

@@ -21,6 +21,7 @@ from storage import (
     event_subscriptions,
     identities,
     inbox,
+    lead_aliases,
     lead_erasure,
     leads,
     outbox,
@@ -46,6 +47,7 @@ COVERED = {
     "event_occurrence",
     "event_delivery",
     "event_attempt",
+    "lead_alias",
 }
 _OF_THE_ACCOUNT = "what the account itself is and says"
 _COUNTS = "counts people by words of the account (tag, source, agent), and knows none of them"
@@ -60,6 +62,7 @@ NOT_PERSONAL = {
     **dict.fromkeys(("campaign", "campaign_tally", "campaign_pace"), _OF_THE_ACCOUNT),
     "campaign_recipient": "a lead's number and what became of it",
     "ab_assignment": "a lead's number and its variant",
+    "lead_merge": "numbers of leads",
     "delivery_pace": "a lead's number and a time",
     "lead_text_mark": "a row id",
     "suppression": "keyed digests, kept on purpose",
@@ -109,6 +112,7 @@ def person(tenant, agent, make_lead):
         inbox.store(tenant, "whatsapp", [NewEvent("wamid", PHONE[1:], {"text": MARKER})])
         inbox.store(tenant, "whatsapp", [NewEvent("status", f"status/{MARKER}", {"to": MARKER})])
         outbox.put(tenant, "inbound", f"in/{tenant.id}/telegram/{MARKER}", {"event": MARKER})
+        lead_aliases.note(tenant, [900], lead.number, [f"{MARKER}-former"])
     return leads.get(tenant, lead.number)
 
 

@@ -459,3 +459,29 @@ class TestPreview:
 
         assert answer.status_code == 400
         assert f"/filters/conditions/1/{path}" in [each["path"] for each in answer.json()["errors"]]
+
+
+class TestMerge:
+    @pytest.fixture
+    def pair(self, client):
+        bodies = ({"phone": "+12025550142", "tags": ["a"]}, {"phone": "+12025550143", "name": "Ada", "tags": ["b"]})
+        return [client.post("/api/leads", json=body).json()["id"] for body in bodies]
+
+    def test_merged_lead_is_answered_and_the_other_says_what_it_became(self, client, pair):
+        into, other = pair
+
+        answer = client.post("/api/leads/merge", json={"into": into, "from": [other]})
+
+        assert answer.status_code == 200
+        assert (answer.json()["id"], answer.json()["name"], answer.json()["tags"]) == (into, "Ada", ["a", "b"])
+        assert client.get(f"/api/leads/{into}").json() == answer.json()
+        gone = client.get(f"/api/leads/{other}")
+        assert (gone.status_code, gone.json()["details"]) == (404, str(into))
+        assert client.post(f"/api/leads/{other}/restore").status_code == 404
+        again = client.post("/api/leads/merge", json={"into": into, "from": [other]})
+        assert (again.status_code, "/from/0" in again.text) == (404, True)
+
+    def test_lead_into_itself_is_refused(self, client, pair):
+        answer = client.post("/api/leads/merge", json={"into": pair[0], "from": pair})
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "merge_into_itself")
