@@ -12,7 +12,7 @@ from typing import Any
 from engine.agents import get_template, list_templates
 from engine.agents import stages as graph
 from engine.agents.types import DEFAULT_HANDOFF_MESSAGE, DEFAULT_LANGUAGE
-from storage import ab_tests, agent_versions, agents, audit, conversations, knowledge, leads
+from storage import ab_tests, agent_versions, agents, audit, campaigns, conversations, knowledge, leads
 from storage.agent_versions import AgentVersion
 from storage.agents import MEMBERS, AgentConfig
 from storage.database import transaction
@@ -167,7 +167,7 @@ def versions(
 
 
 def delete(tenant: Tenant, oid: str, *, actor: Actor) -> None:
-    """Remove an agent for good. Raises NotFound, Conflict while a conversation or an A/B test that goes on needs it."""
+    """Remove an agent for good. Raises NotFound, Conflict while a conversation, test or campaign needs it."""
     with transaction():
         agent = agents.lock(tenant, oid)
         if conversations.are_led_by(tenant, oid):
@@ -175,6 +175,9 @@ def delete(tenant: Tenant, oid: str, *, actor: Actor) -> None:
             raise Conflict("agent_in_use", message)
         if ab_tests.are_using(tenant, oid):
             message = "The agent is in an A/B test. Complete or delete the test first, or set the agent inactive."
+            raise Conflict("agent_in_use", message)
+        if campaigns.are_using(tenant, oid):
+            message = "The agent is in a campaign that is not completed. Change or delete that first, or cancel it."
             raise Conflict("agent_in_use", message)
         agents.delete(tenant, agent)
         audit.record(tenant, actor, "agent_config.deleted", oid, {"name": agent.name})

@@ -21,7 +21,7 @@ from engine.agents import AgentSpec
 from engine.compliance import Allowed, Held, Refused
 from engine.jobs import doorbell
 from engine.message_templates import Choice, Worded
-from storage import ab_tallies, accounts, agents, audit, clock, conversations, deliveries, leads, outbox
+from storage import ab_tallies, accounts, agents, audit, campaign_ledger, clock, conversations, deliveries, leads, outbox
 from storage.agents import AgentConfig
 from storage.conversations import Conversation, Message
 from storage.database import after_commit, transaction
@@ -276,6 +276,8 @@ def judge(
     """Store a verdict on a held lead in a held conversation, and give the lead the status that follows from it."""
     if conversation.ab_assignment_id is not None:
         ab_tallies.note_verdict(tenant, conversation.ab_assignment_id, conversation.qualification_result, verdict)
+    if conversation.campaign_recipient_id is not None:
+        campaign_ledger.note_verdict(tenant, conversation.campaign_recipient_id, verdict)
     conversation.store(qualification_result=verdict, updated_at=clock.stamp())
     if verdict is None:
         return

@@ -13,7 +13,7 @@ from storage.leads import Lead
 from storage.tenancy import Tenant
 
 DEFAULT_LANGUAGE = "en"
-_UNNAMED = "Unknown"  # what a lead without a name is called
+UNNAMED = "Unknown"  # what a lead without a name is called
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _values(places: Sequence[str], given: Sequence[str], lead: Lead, message: st
 
 
 def _name(lead: Lead) -> str:
-    return "there" if lead.name == _UNNAMED else lead.name.split()[0]
+    return "there" if lead.name == UNNAMED else lead.name.split()[0]
 
 
 def _filled(template: dict[str, Any], values: dict[str, str]) -> str:

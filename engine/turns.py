@@ -27,7 +27,7 @@ from engine.compliance import Held, Refused
 from engine.conversations import hand_off, judge, mark_contacted, move, say, spec_of
 from engine.jobs.registry import Retry, Task, job
 from engine.learning import UNNAMED
-from storage import agents, clock, conversations, deliveries, lead_merge, leads, usage
+from storage import agents, campaign_ledger, clock, conversations, deliveries, lead_merge, leads, usage
 from storage.conversations import Conversation, Message
 from storage.database import connection, transaction
 from storage.errors import NotFound
@@ -192,6 +192,8 @@ def _store(tenant: Tenant, payload: dict[str, Any], facts: Facts, turn: Turn) ->
         return
     decision = compliance.permission(tenant, lead, conversation.channel)
     if isinstance(decision, Refused):
+        if conversation.campaign_recipient_id is not None and not conversation.message_count:
+            campaign_ledger.note_unsaid(tenant, conversation.campaign_recipient_id)
         return
     message = _say(tenant, conversation, facts, turn)
     if isinstance(decision, Held):

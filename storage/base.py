@@ -46,10 +46,11 @@ def insert(row: Row) -> Any:
     """Insert the row as it stands in memory; the cursor of that."""
     model, values = type(row), row.__data__
     inserting = statement((model, "insert", *values), lambda: ModelInsert(model, {name: slot(name) for name in values}))
-    return inserting.run({name: _stored(model._meta.fields[name], value) for name, value in values.items()})
+    return inserting.run({name: stored(model._meta.fields[name], value) for name, value in values.items()})
 
 
-def _stored(column: Field, value: Any) -> Any:
+def stored(column: Field, value: Any) -> Any:
+    """A value of this column as the driver takes it."""
     if value is None:
         return None
     return _json_text(value) if isinstance(column, JSONField) else column.db_value(value)

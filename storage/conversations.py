@@ -22,7 +22,7 @@ from peewee import (
     fn,
 )
 
-from . import ab_tallies, bodies, clock, conversation_events, event_log
+from . import ab_tallies, bodies, campaign_ledger, clock, conversation_events, event_log
 from .base import TenantModel
 from .errors import Conflict, NotFound
 from .ids import new_id
@@ -59,6 +59,7 @@ class Conversation(TenantModel):
     stage_name = TextField(null=True)
     message_count = IntegerField(default=0)
     campaign_id = TextField(null=True)
+    campaign_recipient_id = BigIntegerField(null=True)  # the row of the campaign's ledger that it was opened for
     ab_assignment_id = BigIntegerField(null=True)  # of its lead to the variant that leads it
     summary = TextField(null=True)
     qualification_result = JSONField(null=True)
@@ -93,6 +94,7 @@ class Message(TenantModel):
     output_tokens = IntegerField(null=True)
     cost_micros = BigIntegerField(null=True)  # millionths of a US dollar
     citations = JSONField(default=list)
+    campaign_recipient_id = BigIntegerField(null=True)  # of the first message, whose delivery the ledger follows
     created_at = TextField()
 
 
@@ -208,7 +210,16 @@ def set_status(tenant: Tenant, conversation: Conversation, status: str) -> None:
         if active is not None and active.id != conversation.id:
             raise already_active(active)
     conversation.store(status=status, updated_at=clock.stamp())
+    if conversation.campaign_recipient_id is not None and status != "active" and conversation.message_count <= 1:
+        _note_unsaid(tenant, conversation)
     conversation_events.record(tenant, conversation.id, "status", {"status": status})
+
+
+def _note_unsaid(tenant: Tenant, conversation: Conversation) -> None:
+    """Tell the campaign where the conversation ends before its first message: the note on a hand-off is none."""
+    said = _messages_of(tenant, conversation).where(Message.campaign_recipient_id.is_null(False)).first()
+    if said is None and conversation.campaign_recipient_id is not None:
+        campaign_ledger.note_unsaid(tenant, conversation.campaign_recipient_id)
 
 
 def set_stage(tenant: Tenant, conversation: Conversation, index: int, name: str | None) -> None:
@@ -224,6 +235,11 @@ def append(tenant: Tenant, conversation: Conversation, role: str, content: str, 
     """Add a message to a held conversation, under the next `seq`. columns: further ones of Message."""
     moment = clock.stamp()
     seq = conversation.message_count + 1
+    if conversation.campaign_recipient_id is not None:
+        if role == "lead":
+            campaign_ledger.note_reply(tenant, conversation.campaign_recipient_id)
+        elif role == "agent" and seq == 1:
+            columns["campaign_recipient_id"] = conversation.campaign_recipient_id
     message = Message.add(
         tenant,
         oid=new_id(),
@@ -271,6 +287,8 @@ def set_delivery(
         return False
     for column, value in values.items():
         setattr(message, column.name, value)
+    if message.campaign_recipient_id is not None:
+        campaign_ledger.note_delivery(tenant, message.campaign_recipient_id, status, code)
     told = {"messageId": message.oid, "deliveryStatus": status} | ({"deliveryCode": code} if code else {})
     conversation_events.record(tenant, message.conversation_id, "delivery", told)
     if status == "failed" or was == "queued":

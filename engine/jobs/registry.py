@@ -34,6 +34,9 @@ MODULES = (
     "engine.knowledge.webhook_runs",
     "engine.integrations.setup",
     "engine.knowledge.index",
+    "engine.campaigns.steps",
+    "engine.campaigns.dispatch",
+    "engine.campaigns.delivery",
     "engine.events.sending",
 )
 

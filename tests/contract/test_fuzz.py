@@ -93,6 +93,7 @@ def _populate(party: Party) -> None:
             client.put(f"/api/integrations/{channel}", json=settings)
         variants = [{"agentConfigId": each, "weight": 1} for each in pair]
         tests = [client.post("/api/ab-tests", json={"name": "Test", "variants": variants}).json() for _ in range(12)]
+        _add_campaigns(client)
         for test in tests[:10]:
             _decide(party, test["_id"])
         for number in range(5):
@@ -118,6 +119,15 @@ def _add_subscription(client: ContractClient, number: int) -> None:
     given = {"url": f"http://127.0.0.1:9/{number}", "events": ["*"], "isActive": True}
     made = client.post("/api/event-subscriptions", json=given).json()["_id"]
     client.post(f"/api/event-subscriptions/{made}/test")
+
+
+def _add_campaigns(client: ContractClient) -> None:
+    """Drafts, and some that run for days."""
+    slow = {"name": "Slow", "channel": "sms", "message": "Hello", "leadFilter": {}, "schedule": {"dailyCap": 1}}
+    for number in range(12):
+        campaign = client.post("/api/campaigns", json=slow).json()["_id"]
+        for verb in ("start", "pause")[: max(0, number - 9)]:
+            client.post(f"/api/campaigns/{campaign}/{verb}")
 
 
 def _add_knowledge(client: ContractClient) -> None:

@@ -61,6 +61,7 @@ def world(client: ContractClient, live: ContractClient) -> dict[str, str]:
         "/api/leads/{id}": str(lead),
         "/api/event-subscriptions/{id}": client.post("/api/event-subscriptions", json=HOOK).json()["_id"],
         "/api/ab-tests/{id}": client.post("/api/ab-tests", json={"name": "Test", "variants": compared}).json()["_id"],
+        "/api/campaigns/{id}": client.post("/api/campaigns", json={"name": "Spring", "channel": "sms"}).json()["_id"],
         "/api/conversations/{id}": opened.json()["_id"],
         "/api/agent-config/{id}": agent,
         "/api/api-keys/{id}": client.post("/api/api-keys", json=key).json()["apiKey"]["_id"],

@@ -35,6 +35,7 @@ OWN_WIDTH = {  # of an attacker's own
     "conversation": 2,
     "api key": 2,
     "ab test": 3,
+    "campaign": 3,
     "event subscription": 2,
     "event delivery": 2,
 }

@@ -23,6 +23,8 @@ from storage import (
     accounts,
     agents,
     api_keys,
+    campaign_ledger,
+    campaigns,
     clock,
     conversations,
     database,
@@ -44,6 +46,7 @@ from storage import (
 from storage.ab_tallies import AbTally
 from storage.ab_tests import NewVariant
 from storage.accounts import Member
+from storage.campaign_ledger import CampaignRecipient
 from storage.conversations import Conversation
 from storage.idempotency import Stored
 from storage.ids import new_id
@@ -168,6 +171,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
     spoken = _add_conversations(tenant, word, people, script[0])
     compared = [script[0], _add_agent(tenant, word, "active", bases[:1])]
     ab_tests_made = _add_ab_tests(tenant, word, compared, spoken[0])
+    campaigns_made = _add_campaigns(tenant, word, script[0], spoken[0])
     upload = imports.keep(tenant, [csv_of(word).encode()])
     keys = [api_keys.issue(tenant, SYSTEM, name=f"{word} key {n}", scopes=["leads:view"]) for n in range(2)]
     keys[1].row.store(status="revoked")
@@ -181,7 +185,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
         "account": [account_id],
         "agent": script,
         "api key": [key.row.id for key in keys],
-        "campaign": [spoken[0].campaign_id],
+        "campaign": campaigns_made,
         "channel": ["telegram" if mark else "whatsapp"],
         "integration": [connected[-1].oid],
         "conversation": [conversation.oid for conversation in spoken[:2]],
@@ -211,6 +215,7 @@ def _populate(account_id: str, environment: Environment, mark: str | None) -> Pa
         *script,
         *compared,
         *ab_tests_made,
+        *campaigns_made,
         *bases,
         *(oid for oids in (*known_facts.values(), *heard.values()) for oid in oids),
         *(key.row.id for key in keys),
@@ -324,6 +329,22 @@ def _add_conversations(tenant: Tenant, word: str, people: list[Lead], agent: str
         opened.append(conversation)
     conversations.set_status(tenant, opened[1], "handed_off")
     return opened
+
+
+def _add_campaigns(tenant: Tenant, word: str, agent: str, conversation: Conversation) -> list[str]:
+    """One that is over, of which the conversation is, a draft, and one that is paused."""
+    made = []
+    for status in ("completed", "draft", "paused"):
+        columns = {"name": f"{word} campaign", "message": f"{word} words", "agent_config_id": agent}
+        reason = {"completed": "finished", "paused": "requested"}.get(status)
+        campaign = campaigns.add(tenant, {**columns, "channel": "whatsapp", "lead_filter": {}, "reason": reason})
+        campaigns.change(campaign, status=status, is_frozen=int(status != "draft"), run=1)
+        made.append(campaign)
+    shared = {"campaign_id": made[0].id, "lead_number": conversation.lead_number, "updated_at": _MOMENT}
+    row = CampaignRecipient.add(tenant, **shared, state="delivered", status="qualified", replied=1, verdict="qualified")
+    campaign_ledger.count(tenant, made[0].id, total=1, sent=1, delivered=1, replied=1, qualified=1)
+    conversation.store(campaign_id=made[0].oid, campaign_recipient_id=row.id)
+    return [campaign.oid for campaign in made]
 
 
 def _add_ab_tests(tenant: Tenant, word: str, agent_ids: list[str], conversation: Conversation) -> list[str]:

@@ -71,7 +71,11 @@ class OwnerKey:
 
 def _resource(path: str) -> str:
     """The collection that an id in this path belongs to: `/api/leads/{id}/agent` → `/api/leads`."""
-    return "completed tests" if path.endswith("/promote") else path.partition("/{")[0]
+    collection = path.partition("/{")[0]
+    if collection == "/api/campaigns":
+        wanted = {"start": "draft campaigns", "pause": "begun campaigns", "resume": "begun campaigns"}
+        return wanted.get(path.rpartition("/")[2], collection)
+    return "completed tests" if path.endswith("/promote") else collection
 
 
 # Members of bodies and queries that name an object, and the collection where it is found.
@@ -79,6 +83,7 @@ _REFERENCES = {
     "assignedAgentId": "/api/agent-config",
     "agentConfigId": "/api/agent-config",
     "leadId": "/api/leads",
+    "campaignId": "/api/campaigns",
     "uploadId": "uploads",
     "importBatchId": "/api/leads/imports",
 }
@@ -171,6 +176,9 @@ def _learn_within(path: str, base: Any, body: Any) -> None:
                 _known[kept].append(identity if base is None else (base, identity))
 
 
+_CAMPAIGNS = {"draft": "draft campaigns", "running": "begun campaigns", "paused": "begun campaigns"}
+
+
 def _learn(resource: str, body: Any) -> None:
     """Remember the objects that an answer shows: one by one, as a list, or wrapped."""
     if isinstance(body, dict) and isinstance(body.get("leads"), list):
@@ -186,6 +194,8 @@ def _learn(resource: str, body: Any) -> None:
             ("systemPrompt", "/api/agent-config", None if resource.endswith("apply-template") else item.get("_id")),
             ("messageCount", "/api/conversations", item.get("_id")),
             ("variants", "/api/ab-tests", item.get("_id")),
+            ("stats", "/api/campaigns", item.get("_id")),
+            ("stats", _CAMPAIGNS.get(item.get("status", ""), "other campaigns"), item.get("_id")),
             ("completedAt", "completed tests", item.get("_id")),
             ("clerkUserId", f"{_TEAM}members", item.get("_id")),
             ("expiresAt", f"{_TEAM}invitations", item.get("_id") if "@" in str(item.get("email")) else None),
@@ -198,7 +208,8 @@ def _learn(resource: str, body: Any) -> None:
                     _known[collection].append(identity)
 
 
-for _path in ("/api/leads", "/api/ab-tests", "/api/conversations", "/api/agent-config", "/api/accounts/current"):
+for _end in ("leads", "ab-tests", "campaigns", "conversations", "agent-config", "accounts/current"):
+    _path = f"/api/{_end}"
     _learn(_path, _get(_path, OwnerKey.keys["test"]).json())
 _learn(
     "/api/api-keys", [{"fullKey": "", "apiKey": each} for each in _get("/api/api-keys", OwnerKey.keys["live"]).json()]
