@@ -35,6 +35,24 @@ _PAIRS = PAIRS[1:]
 
 # Conditions whose loss nothing can notice, each with the reason.
 UNNOTICED = {
+    "storage/analytics.py take_changes: AnalyticsChange.remove(tenant)": (
+        "removes by row ids that were read inside the tenant a line before"
+    ),
+    "storage/lead_erasure.py erase: Conversation.remove(tenant)": (
+        "removes by row ids that were read inside the tenant a moment ago"
+    ),
+    "storage/lead_erasure.py _erase_messages: DeliveryAttempt.remove(tenant)": (
+        "removes by the row ids of messages that were read inside the tenant a line before"
+    ),
+    "storage/lead_erasure.py _erase_messages: Message.remove(tenant)": (
+        "removes by row ids that were read inside the tenant a line before"
+    ),
+    "storage/members.py remove: Member.account_id == member.account_id": (
+        "is the account of the very row that is named by its primary key"
+    ),
+    "storage/members.py drop: Invitation.account_id == row.account_id": (
+        "is the account of the very row that is named by its primary key"
+    ),
     "storage/knowledge_crawls.py list_pages: KnowledgeCrawlPage.change(tenant, anew)": (
         "changes pages by crawl and address, which one row alone can have: whose it is was asked before"
     ),

@@ -33,7 +33,9 @@ from storage.leads import Lead, NewLead
 from storage.tenancy import SYSTEM, Tenant
 
 from .ab_test_probes import AB_TEST_PROBES
+from .analytics_probes import ANALYTICS_PROBES
 from .delivery_probes import DELIVERY_PROBES
+from .person_probes import PERSON_PROBES
 from .source_probes import SOURCE_PROBES
 from .worlds import MARK, Party, World
 
@@ -269,6 +271,8 @@ PROBES: tuple[Probe, ...] = (
     deleting_an_integration_that_was_read_elsewhere,
     what_another_used,
     *AB_TEST_PROBES,
+    *ANALYTICS_PROBES,
     *DELIVERY_PROBES,
+    *PERSON_PROBES,
     *SOURCE_PROBES,
 )

@@ -318,13 +318,17 @@ def _add_conversations(tenant: Tenant, word: str, people: list[Lead], agent: str
     if len(people) > 3:
         talks += [(people[0], "whatsapp"), (people[1], "whatsapp")]
     opened = []
-    for lead, channel in talks:
+    for n, (lead, channel) in enumerate(talks):
         conversation = conversations.add(tenant, lead, channel, agent, f"{word} stage")
-        conversations.append(tenant, conversation, "agent", f"{word} words", agent_config_id=agent, stage_id="stage-1")
-        conversations.append(tenant, conversation, "human", f"{word} words of a person")
-        conversations.append(tenant, conversation, "lead", f"{word} words back")
+        by_agent = {"agent_config_id": agent, "stage_id": "stage-1"}
+        for said in (
+            conversations.append(tenant, conversation, "agent", f"{word} words", **by_agent),
+            conversations.append(tenant, conversation, "human", f"{word} words of a person"),
+            conversations.append(tenant, conversation, "lead", f"{word} words back"),
+        ):
+            said.store(created_at=conversation.created_at)  # reports tell how long answers took: alike in every world
         verdict = {"qualified": True, "reason": f"{word} reason"}
-        campaign = secrets.token_hex(12)
+        campaign = f"0{n}{secrets.token_hex(11)}"  # and they are in the order of the ids
         conversation.store(summary=f"{word} summary", qualification_result=verdict, campaign_id=campaign)
         opened.append(conversation)
     conversations.set_status(tenant, opened[1], "handed_off")
