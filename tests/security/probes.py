@@ -35,6 +35,7 @@ from storage.tenancy import SYSTEM, Tenant
 from .ab_test_probes import AB_TEST_PROBES
 from .analytics_probes import ANALYTICS_PROBES
 from .delivery_probes import DELIVERY_PROBES
+from .event_probes import EVENT_PROBES
 from .person_probes import PERSON_PROBES
 from .source_probes import SOURCE_PROBES
 from .worlds import MARK, Party, World
@@ -273,6 +274,7 @@ PROBES: tuple[Probe, ...] = (
     *AB_TEST_PROBES,
     *ANALYTICS_PROBES,
     *DELIVERY_PROBES,
+    *EVENT_PROBES,
     *PERSON_PROBES,
     *SOURCE_PROBES,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 import handlers.leads
 from server.contract import Operation, dereference, document, operations
+from storage import database, event_log, event_subscriptions
 from tests.conftest import Party
 from tests.support.contract_client import ContractClient
 
@@ -29,6 +30,7 @@ WITH_ETAG = [
 ]
 STALE = '"00000000000000000000000000000000"'
 
+TEAM = "/api/accounts/current/"
 WHATSAPP = {"wabaId": "1", "phoneNumberId": "2", "accessToken": "a-token-of-a-test"}
 
 BODIES: dict[str, Any] = {
@@ -48,6 +50,8 @@ BODIES: dict[str, Any] = {
     "configure_integration": {**WHATSAPP, "wabaId": "3"},
     "update_integration": {"wabaId": "3"},
     "update_current_account": {"name": "Changed"},
+    "change_member_roles": {"roles": ["operator"]},
+    "update_event_subscription": {"description": "Changed"},
 }
 
 
@@ -61,7 +65,15 @@ def made_by(operation: Operation) -> str:
 
 
 @pytest.fixture
-def make(client: ContractClient) -> Callable[[str], str]:
+def client(party: Party, request: pytest.FixtureRequest) -> Iterator[ContractClient]:
+    """An owner of the test environment; of the live one for the team, which only that can change."""
+    operation = request.node.callspec.params.get("operation") if hasattr(request.node, "callspec") else None
+    with party.client("live" if operation is not None and operation.path.startswith(TEAM) else "test") as opened:
+        yield opened
+
+
+@pytest.fixture
+def make(party: Party, client: ContractClient) -> Callable[[str], str]:
     """Makes the object that a path of the contract names; gives its path."""
 
     def agent() -> Any:
@@ -120,7 +132,30 @@ def make(client: ContractClient) -> Callable[[str], str]:
         variants = [{"agentConfigId": oid, "weight": 50} for oid in agents]
         return client.post("/api/ab-tests", json={"name": "Tone", "variants": variants}).headers["Location"]
 
+    def invitation() -> Any:
+        return client.post(f"{TEAM}invitations", json={"email": "ada@example.com", "roles": ["analyst"]})
+
+    def member() -> str:
+        accepting = f"/api/accounts/invitations/{invitation().json()['token']}/accept"
+        return client.post(accepting, json={"firstName": "Ada"}).headers["Location"]
+
+    def subscription() -> str:
+        address = {"url": "http://127.0.0.1:9/events", "events": ["lead.*"]}
+        return client.post("/api/event-subscriptions", json=address).headers["Location"]
+
+    def event_delivery() -> str:
+        path = subscription()
+        with database.connection(), database.transaction():
+            found = event_subscriptions.get(party.tenant(), path.rpartition("/")[2])
+            sent = event_log.emit_to(party.tenant(), found, "ping", {})
+            sent.store(state="failed")  # so that nothing changes by itself
+        return f"{path}/deliveries/{sent.oid}"
+
     makers: dict[str, Callable[[], str]] = {
+        "/api/accounts/current/members/{userId}": member,
+        "/api/accounts/current/invitations/{id}": lambda: invitation().headers["Location"],
+        "/api/event-subscriptions/{id}": subscription,
+        "/api/event-subscriptions/{id}/deliveries/{eventDeliveryId}": event_delivery,
         "/api/leads/{id}": lambda: client.post("/api/leads", json={"phone": "+12025550101"}).headers["Location"],
         "/api/leads/imports/{importBatchId}": lambda: f"/api/leads/imports/{imported()}",
         "/api/agent-config/{id}": lambda: agent().headers["Location"],
