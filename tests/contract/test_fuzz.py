@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from server.contract import document, operations
-from storage import ab_tests, accounts, database
+from storage import ab_tests, accounts, clock, database
 from storage.ab_tallies import AbTally
+from storage.event_log import EventDelivery
 from tests.conftest import ENGINE, Party, Served
 from tests.support.contract_client import ContractClient
 
@@ -96,6 +97,7 @@ def _populate(party: Party) -> None:
         _add_campaigns(client)
         for test in tests[:10]:
             _decide(party, test["_id"])
+        _give_up_deliveries(party)
         for number in range(5):
             _add_knowledge(client)
             client.post("/api/agent-config", json={**agent, "status": "inactive"})
@@ -155,6 +157,13 @@ def _decide(party: Party, oid: str) -> None:
         for variant, qualified in zip(parts, (100, 300), strict=True):
             AbTally.add(party.tenant(), variant_id=variant.id, leads=1000, qualified_leads=qualified)
         ab_tests.set_status(test, "completed")
+
+
+def _give_up_deliveries(party: Party) -> None:
+    """What was sent to nobody failed, which takes three days else; only then may it be replayed."""
+    with database.connection(), database.transaction():
+        given_up = {EventDelivery.state: "failed", EventDelivery.finished_at: clock.stamp()}
+        EventDelivery.change(party.tenant(), given_up).execute()
 
 
 def _never_successful(reached: Path) -> dict[str, Any]:

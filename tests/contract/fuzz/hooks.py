@@ -120,14 +120,21 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         case.headers.pop("Idempotency-Key", None)
 
 
-# Objects within a knowledge base, found by the end of the path that makes or lists them; kept with the base's id.
-_WITHIN = {"documents": "documentId", "webhooks": "whId", "crawl-sitemap": "jobId", "crawl-jobs": "jobId"}
+# Objects within another, found by the end of the path that makes or lists them; kept with the id of that.
+_WITHIN = {
+    "documents": "documentId",
+    "webhooks": "whId",
+    "crawl-sitemap": "jobId",
+    "crawl-jobs": "jobId",
+    "deliveries": "eventDeliveryId",
+}
 
 
 def _fill_path(path: str, given: dict[str, Any]) -> None:
     for name in given:
         if name in _WITHIN.values():
-            given["id"], given[name] = _some(name, (given["id"], given[name]))
+            wanted = "ended deliveries" if path.endswith("/replay") else name
+            given["id"], given[name] = _some(wanted, (given["id"], given[name]))
             return
         if name == "version":
             given[name] = 1  # the first, which every agent has
@@ -164,16 +171,20 @@ def after_call(_context: Any, case: Any, response: Any) -> None:
 def _forget(collection: str, identity: Any) -> None:
     with _lock:
         _known[collection] = collections.deque((each for each in _known[collection] if each != identity), maxlen=20)
+        for within in (*_WITHIN.values(), "ended deliveries"):
+            _known[within] = collections.deque((each for each in _known[within] if each[0] != identity), maxlen=20)
 
 
 def _learn_within(path: str, base: Any, body: Any) -> None:
-    """Remember knowledge bases and what is in them."""
+    """Remember knowledge bases and subscriptions, and what is in them."""
     kept = "/api/knowledge-bases" if path == "/api/knowledge-bases" else _WITHIN.get(path.rpartition("/")[2])
     for item in body[:12] if isinstance(body, list) else [body]:
         identity = item.get("jobId", item.get("_id")) if isinstance(item, dict) else None
         if kept is not None and identity is not None:
             with _lock:
                 _known[kept].append(identity if base is None else (base, identity))
+                if kept == "eventDeliveryId" and item["state"] != "pending":
+                    _known["ended deliveries"].append((base, identity))
 
 
 _CAMPAIGNS = {"draft": "draft campaigns", "running": "begun campaigns", "paused": "begun campaigns"}
@@ -201,6 +212,7 @@ def _learn(resource: str, body: Any) -> None:
             ("expiresAt", f"{_TEAM}invitations", item.get("_id") if "@" in str(item.get("email")) else None),
             ("token", f"{_TEAM}invitations", (item.get("invitation") or {}).get("_id")),
             ("token", "/api/accounts/invitations", item.get("token") if "invitation" in item else None),
+            ("events", resource, item.get("_id") if resource == "/api/event-subscriptions" else None),
             ("phoneValid", "/api/leads", item.get("id")),
         ):
             if member in item and identity is not None:
@@ -208,7 +220,15 @@ def _learn(resource: str, body: Any) -> None:
                     _known[collection].append(identity)
 
 
-for _end in ("leads", "ab-tests", "campaigns", "conversations", "agent-config", "accounts/current"):
+for _end in (
+    "leads",
+    "ab-tests",
+    "campaigns",
+    "conversations",
+    "agent-config",
+    "event-subscriptions",
+    "accounts/current",
+):
     _path = f"/api/{_end}"
     _learn(_path, _get(_path, OwnerKey.keys["test"]).json())
 _learn(
@@ -222,3 +242,6 @@ for _base in _bases:
     for _end in ("documents", "webhooks", "crawl-jobs"):
         _place = f"/api/knowledge-bases/{_base['_id']}/{_end}"
         _learn_within(_place, _base["_id"], _get(_place, OwnerKey.keys["test"]).json())
+for _subscription in list(_known["/api/event-subscriptions"]):
+    _place = f"/api/event-subscriptions/{_subscription}/deliveries"
+    _learn_within(_place, _subscription, _get(_place, OwnerKey.keys["test"]).json())
