@@ -1,11 +1,11 @@
-"""What a person may ask of an account: to be forgotten."""
+"""What a person may ask of an account: to be forgotten, and to be told what is known of them."""
 
 from __future__ import annotations
 
-from engine.privacy import erasing
+from engine.privacy import erasing, exporting
 from storage.tenancy import Caller
 
-from .answers import Body
+from .answers import Body, Stream
 
 
 def erase_lead(user: Caller, id_: int) -> Body:
@@ -24,3 +24,13 @@ def erase_lead(user: Caller, id_: int) -> Body:
         },
         "optOutKept": is_silent,
     }
+
+
+def export_lead(user: Caller, id_: int) -> Stream:
+    """All that is known of a person as an archive, sent piece by piece. Raises NotFound."""
+    pieces = exporting.archive(user.tenant, id_)
+    return Stream(
+        "application/zip",
+        lambda: next(pieces, None),
+        headers={"Content-Disposition": f'attachment; filename="lead-{id_}.zip"'},
+    )

@@ -79,9 +79,9 @@ def erase(tenant: Tenant, lead: Lead) -> Erased:
     """Erase a lead that `hold` gave, in its transaction; what runs for it meanwhile finds nothing to write to."""
     talks: Any = Conversation.of(tenant).where(Conversation.lead_number == lead.number).order_by(Conversation.id)
     held = list(locked(talks))
-    contacts = _contacts(tenant, lead)
+    called = contacts(tenant, lead)
     said, attempts, events, lanes = _erase_messages(tenant, held)
-    heard, heard_lanes = _erase_inbound(tenant, contacts, events)
+    heard, heard_lanes = _erase_inbound(tenant, called, events)
     queued = _erase_jobs(tenant, {*lanes, *heard_lanes})
     _each(Conversation.remove(tenant), Conversation.id, [talk.id for talk in held])
     named = ChannelIdentity.remove(tenant).where(ChannelIdentity.lead_number == lead.number).execute()
@@ -111,7 +111,7 @@ def expired(before: datetime, limit: int, *, silent_too: bool) -> list[tuple[int
     return [(owner, number) for owner, number in query.order_by(Lead.deleted_at).limit(limit).tuples()]
 
 
-def _contacts(tenant: Tenant, lead: Lead) -> dict[str, set[str]]:
+def contacts(tenant: Tenant, lead: Lead) -> dict[str, set[str]]:
     """What each channel may call the person by, as inbound events are ordered."""
     found: dict[str, set[str]] = {"email": {lead.email, lead.email.lower()} - {""}}
     for channel in _CALLED_BY_PHONE if lead.phone else ():

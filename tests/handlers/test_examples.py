@@ -73,6 +73,7 @@ def world(client: ContractClient, live: ContractClient) -> dict[str, str]:
         "{userId}": live.post(f"/api/accounts/invitations/{also}/accept", json={}).json()["_id"],
         "{token}": client.get("/api/accounts/current").json()["webhookToken"],
         "42": str(lead),
+        "43": str(other),
         "665f1c2e9b1d4a0012ab34c1": agent,
         "665f1c2e9b1d4a0012ab34c2": rival,
         "665f1c2e9b1d4a0012ab34cf": client.post("/api/leads/upload/preview", files=table).json()["uploadId"],
@@ -90,6 +91,7 @@ def path_of(operation: Operation, example: str, world: dict[str, str]) -> str:
 def living(body: Any, world: dict[str, str]) -> Any:
     """The body with the ids of this world in place of those that the contract invented."""
     text = json.dumps(body).replace('"leadId": 42', f'"leadId": {world["42"]}').replace('"live"', '"test"')
+    text = text.replace('"into": 42, "from": [43]', f'"into": {world["42"]}, "from": [{world["43"]}]')
     for invented in (word for word in world if word.startswith("665f")):
         text = text.replace(invented, world[invented])
     return json.loads(text)

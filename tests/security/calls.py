@@ -59,6 +59,10 @@ FURTHER_BODIES: dict[str, list[Any]] = {
     "update_ab_test": [{"variants": variants} for variants in _VARIANTS],
     "change_ab_test_status": [{"status": "paused"}, {"status": "completed"}],
     "change_conversation_status": [{"status": "active"}, {"status": "completed"}],
+    "merge_leads": [
+        {"into": Slot("lead", 0, "own"), "from": [Slot("lead", 0)]},
+        {"into": Slot("lead", 0), "from": [Slot("lead", 0, "own")]},
+    ],
     "simulate_reply": [{"message": "STOP"}],
     "sync_leads": [
         {

@@ -6,8 +6,10 @@ the victim owns has changed. The answer is the one that is given where the victi
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ _PHONE = re.compile(r"\+\d+")
 _GENERATED = (
     (re.compile(r"\b(?:nl_(?:live|test)_)?[0-9a-f]{64}\b"), "<key>"),
     (re.compile(r"\b(?:whk|inv)_[A-Za-z0-9_-]+"), "<token>"),
+    (re.compile(r"\bwhsec_[A-Za-z0-9+/=]+"), "<secret>"),
     (re.compile(r"\b(?:user_)?[0-9a-f]{24}\b"), "<id>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z"), "<time>"),
 )
@@ -150,7 +153,18 @@ class Matrix:
             options["files"] = {name: (f"{name}.csv", text) for name, text in body.items()}
         elif call.media_type is not None:
             options["json"] = body
-        return self._client.request(call.operation.method.upper(), url, **options)
+        return _unpacked(self._client.request(call.operation.method.upper(), url, **options))
+
+
+def _unpacked(response: httpx.Response) -> httpx.Response:
+    """The answer; an archive as an object of the JSON in its files, for nothing can be seen in the archive itself."""
+    if response.headers.get("content-type") != "application/zip":
+        return response
+    headers = [(name, value) for name, value in response.headers.items() if name != "content-type"]
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        files = {name: json.loads(archive.read(name)) for name in archive.namelist()}
+    content = {"content": json.dumps(files, ensure_ascii=False), "request": response.request}
+    return httpx.Response(response.status_code, headers=[*headers, ("content-type", "application/json")], **content)
 
 
 def _value(world: World, slot: Slot) -> Any:
