@@ -12,6 +12,7 @@ from storage.tenancy import Tenant
 
 from .worlds import Party, World
 
+_WANTED = "event_subscription.disabled"  # by the active subscription of each party
 _SOME_LEAD = 900007  # of whom an event is told
 _LONG_AGO = "2000-01-01T00:00:00.000Z"
 
@@ -41,7 +42,7 @@ def _finds(call: Any) -> bool:
 def who_hears_what_happens_elsewhere(world: World) -> str | None:
     attacker, victim = _parties(world)
     subscription, _ = _owned(victim)
-    heard = [each.oid for each in event_subscriptions.listeners(attacker, "ping")]
+    heard = [each.oid for each in event_subscriptions.listeners(attacker, _WANTED)]
     return _said("listeners", subscription.oid in heard)
 
 
@@ -114,7 +115,7 @@ def doubting_an_attempt_that_was_begun_elsewhere(world: World) -> str | None:
 def erasing_events_of_a_lead_of_the_same_number(world: World) -> str | None:
     attacker, victim = _parties(world)
     for tenant in (attacker, victim.tenant):
-        event_log.emit(tenant, "ping", dict, lead=_SOME_LEAD)
+        event_log.emit(tenant, _WANTED, dict, lead=_SOME_LEAD)
     event_log.erase_subject(attacker, _SOME_LEAD)
     kept = EventOccurrence.of(victim.tenant).where(EventOccurrence.lead_number == _SOME_LEAD).count()
     return _said("erase_subject", kept != 1)

@@ -393,21 +393,23 @@ def _add_integration(tenant: Tenant, word: str, channel: str) -> Integration:
 
 
 def _add_events(tenant: Tenant, word: str) -> dict[str, list[str]]:
-    """Two subscriptions, of which one is active, and a delivery to each that is done, by kind."""
+    """Two subscriptions, of which one is active, and of each one of two deliveries, which are done, by kind."""
     found: dict[str, list[str]] = {"event subscription": [], "event delivery": []}
     for state in ("active", "inactive"):
         oid, secret = new_id(), signing.new_secret()
         columns = {
             "url": f"https://{word}.example.com/",
             "description": f"{word} hook",
-            "events": "ping",
+            "events": "event_subscription.disabled",
             "state": state,
         }
         sealed = vault.seal(tenant, oid, {"current": secret})
         subscription = event_subscriptions.add(tenant, oid=oid, secrets=sealed, **columns)
-        delivery = event_log.emit_to(tenant, subscription, "ping", {"subscriptionId": oid, "word": word})
-        event_log.begin_attempt(tenant, delivery).store(outcome="accepted", status_code=200, answer=f"{word} answer")
-        delivery.store(state="delivered", finished_at=_MOMENT, next_attempt_at=None)
+        for _ in range(2):  # of which a list has a next page
+            delivery = event_log.emit_to(tenant, subscription, "ping", {"subscriptionId": oid, "word": word})
+            attempt = event_log.begin_attempt(tenant, delivery)
+            attempt.store(outcome="accepted", status_code=200, answer=f"{word} answer")
+            delivery.store(state="delivered", finished_at=_MOMENT, next_attempt_at=None)
         outbox.OutboxRow.update(state="done", finished_at=_MOMENT).where(
             outbox.OutboxRow.lane == event_log.lane_of(oid)
         ).execute()
