@@ -106,6 +106,8 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     _fill_path(case.operation.path, case.path_parameters or {})
     if isinstance(case.body, dict) and isinstance(case.body.get("variants"), list):
         _fill_variants(case.body["variants"])
+    if isinstance(case.body, dict) and {"into", "from"} <= case.body.keys():
+        _fill_merge(case.body)
     for members in (case.query, case.body):
         for name, collection in _REFERENCES.items():
             if isinstance(members, dict) and members.get(name) is not None:
@@ -140,6 +142,15 @@ def _fill_path(path: str, given: dict[str, Any]) -> None:
             given[name] = 1  # the first, which every agent has
         elif name != "channel":
             given[name] = _some("/api/knowledge-bases" if name == "kbId" else _resource(path), given[name])
+
+
+def _fill_merge(body: dict[str, Any]) -> None:
+    """Leads that are there, and not the same one twice."""
+    with _lock:
+        leads = list(dict.fromkeys(_known["/api/leads"]))
+    if len(leads) > 1:
+        into, source = _draw.sample(leads, 2)
+        body.update({"into": into, "from": [source]})
 
 
 def _fill_variants(variants: list[Any]) -> None:
