@@ -1,9 +1,9 @@
 """Secrets at rest: sealed under a key that the settings hold and the database never sees.
 
 AES-256-GCM with a random 96-bit nonce (NIST SP 800-38D); its key comes from NEWLEAF_SECRET_KEY by HKDF-SHA256
-(RFC 5869), which also gives one for fingerprints. What is sealed is bound to its tenant and owner, so that a row moved
-to another tenant opens nothing. Of several keys, comma-separated, the first seals and all of them open: that is how a
-key is changed.
+(RFC 5869), which also gives one for fingerprints and one for audit chains. What is sealed is bound to its tenant and
+owner, so that a row moved to another tenant opens nothing. Of several keys, comma-separated, the first seals and all of
+them open: that is how a key is changed.
 
     v1.<which key>.<base64url of nonce and ciphertext>
 """
@@ -40,11 +40,13 @@ class _Key:
     id: str
     sealing: bytes = field(repr=False)
     marking: bytes = field(repr=False)
+    chaining: bytes = field(repr=False)
 
     @classmethod
     def of(cls, text: str) -> _Key:
         derived = HKDF(SHA256(), 2 * _KEY_BYTES, None, b"newleaf secrets at rest, v1").derive(text.encode())
-        return cls(hashlib.sha256(derived).hexdigest()[:8], derived[:_KEY_BYTES], derived[_KEY_BYTES:])
+        chaining = HKDF(SHA256(), _KEY_BYTES, None, b"newleaf audit chain, v1").derive(text.encode())
+        return cls(hashlib.sha256(derived).hexdigest()[:8], derived[:_KEY_BYTES], derived[_KEY_BYTES:], chaining)
 
 
 _keys: tuple[_Key, ...] = ()
@@ -121,6 +123,11 @@ def fingerprints(text: str) -> list[str]:
     Without the key a fingerprint tells nothing, even of a text that could be guessed.
     """
     return [hmac.new(key.marking, text.encode(), hashlib.sha256).hexdigest() for key in _keys]
+
+
+def chain_keys() -> list[bytes]:
+    """What heads of audit chains are signed with, one for each key, the first key's first; empty without a key."""
+    return [key.chaining for key in _keys]
 
 
 def _parts(sealed: str) -> tuple[str, str]:

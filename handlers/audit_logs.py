@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from engine import audit as chain
 from storage import audit_log, clock
 from storage.audit import AuditEntry
 from storage.audit_log import Filters
@@ -68,6 +69,11 @@ def export_audit_logs(
         lambda: next(pieces, None),
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def verify_audit_logs(user: Caller) -> dict[str, Any]:
+    """Whether the account's log is what was written, and where not."""
+    return chain.verdict_body(chain.verify(user.tenant.account_id))
 
 
 def _entry(row: AuditEntry) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from . import startup
+from .audit_command import audit
 from .demo.command import demo
 from .import_command import import_command
 from .openapi_commands import json_option, openapi
@@ -35,6 +36,7 @@ def main() -> None:
     """Leads in, AI agents talk, qualified leads out."""
 
 
+main.add_command(audit)
 main.add_command(openapi)
 main.add_command(demo)
 main.add_command(import_command)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import msgspec
-from peewee import JSONField, ModelInsert, TextField
+from peewee import BigIntegerField, JSONField, ModelInsert, TextField
 
 from . import clock
 from .base import AccountModel
@@ -30,6 +31,10 @@ class AuditEntry(AccountModel):
     resource_id = TextField()
     metadata = JSONField(default=dict)
     created_at = TextField()
+    seq = BigIntegerField(null=True)  # this and what follows is of storage/audit_chain.py
+    hash = TextField(null=True)
+    salt = TextField(null=True)
+    digests = TextField(null=True)
 
 
 def record(
@@ -38,12 +43,15 @@ def record(
     action: str,
     resource_id: str | int,
     metadata: dict[str, Any] | None = None,
-) -> None:
-    """Write an entry, in the caller's transaction. `action` is `resource_type.verb`; metadata holds no secret."""
-    recording = statement("audit.record", _inserted)
+) -> str:
+    """Write an entry, in the caller's transaction; its id. `action` is `resource_type.verb`; metadata has no secret.
+
+    It gets its place in the account's chain later, so that writers do not wait for each other.
+    """
+    recording, entry_id = statement("audit.record", _inserted), new_id()
     recording.run(
         {
-            "id": new_id(),
+            "id": entry_id,
             "account_id": tenant.account_id,
             "environment": tenant.environment,
             "actor_type": actor.type,
@@ -56,9 +64,17 @@ def record(
             "resource_id": str(resource_id),
             "metadata": _encode(metadata or {}).decode(),
             "created_at": clock.stamp(),
+            "salt": new_salt(),
         }
     )
+    return entry_id
+
+
+def new_salt() -> str:
+    """What makes the digest of a short value impossible to guess."""
+    return secrets.token_hex(16)
 
 
 def _inserted() -> ModelInsert:
-    return ModelInsert(AuditEntry, {column.name: slot(column.name) for column in AuditEntry._meta.sorted_fields})
+    given = [column.name for column in AuditEntry._meta.sorted_fields if column.name not in ("seq", "hash", "digests")]
+    return ModelInsert(AuditEntry, {name: slot(name) for name in given})

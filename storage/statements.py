@@ -6,7 +6,7 @@ changes, its SQL is kept for each engine, and running it only fills the slots.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,11 +50,19 @@ class Statement:
 
     def run(self, values: dict[str, Any]) -> Any:
         """The cursor of its rows as tuples, its slots filled from `values`."""
-        parameters = [fixed if name is None else values[name] for name, fixed in self._parameters]
+        parameters = self._filled(values)
         if not self._is_fickle:
             return database.execute_sql(self.sql, parameters)
         with _as_peewee_errors:
             return database.cursor().execute(self.sql, parameters, prepare=False)
+
+    def run_many(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Run it once for each of these, in one go, in the caller's transaction."""
+        with _as_peewee_errors:
+            database.cursor().executemany(self.sql, [self._filled(values) for values in rows])
+
+    def _filled(self, values: dict[str, Any]) -> list[Any]:
+        return [fixed if name is None else values[name] for name, fixed in self._parameters]
 
 
 def statement(key: Hashable, build: Callable[[], Any], *, is_fickle: bool = False) -> Statement:

@@ -16,6 +16,7 @@ from datetime import timedelta
 
 import structlog
 
+from engine import audit
 from engine.analytics import folding
 from engine.events import sending
 from engine.jobs import doorbell, registry
@@ -215,3 +216,4 @@ class Worker:
             deliveries.purge_paces(clock.now() - PACES_KEPT_FOR)
             erasing.erase_expired()
             event_log.purge(clock.now() - EVENTS_KEPT_FOR)
+            audit.seal_all()

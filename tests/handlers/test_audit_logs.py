@@ -149,3 +149,24 @@ def test_export_reads_on_where_a_chunk_ended(party, write, monkeypatch):
 
     assert [len(rows) for rows in sizes] == [2, 2, 1]
     assert len({action for rows in sizes for action in rows}) == 5
+
+
+def test_verify_names_the_entry_that_was_edited(client, party, write):
+    write("probe.made")
+    good = client.get(f"{LOGS}/verify").json()
+    with database.transaction():
+        editing = "UPDATE audit_entry SET actor_id = 'u2' WHERE account_id = {0} AND action = 'probe.made'"
+        database.database.execute_sql(editing.format(database.database.param), (party.account_id,))
+    bad = client.get(f"{LOGS}/verify").json()
+
+    assert (good["valid"], good["signed"], good["entries"]) == (True, True, bad["entries"])
+    [edited] = client.get(LOGS, params={"action": "probe.made"}).json()["data"]
+    assert (bad["valid"], bad["firstBroken"]["entryId"]) == (False, edited["_id"])
+    assert bad["firstBroken"]["reason"] == "entry_changed"
+
+
+def test_log_of_another_account_does_not_matter(make_party, client, write):
+    write("probe.made")
+
+    with make_party("Other").client() as other:
+        assert other.get(f"{LOGS}/verify").json()["valid"] is True

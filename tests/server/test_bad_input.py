@@ -42,10 +42,11 @@ OWNED = {
     "member": "account_id = {account}",
 }
 OF_TENANT = "tenant_id IN (SELECT id FROM account_environment WHERE account_id = {account})"
-MOVING = {"last_used_at"}  # a key that is used says so, whatever it is used for
+MOVING = {"last_used_at", "seq", "hash"}  # a key that is used says so; audit entries are sealed in the background
 
-# The indexes of text can only be asked what they find; sequences count what other accounts do, too.
-UNSCANNED = {"schema_migration", "lead_text", "sqlite_sequence"}
+# The indexes of text can only be asked what they find; sequences count what other accounts do, too,
+# and the heads of audit chains move in the background.
+UNSCANNED = {"schema_migration", "lead_text", "sqlite_sequence", "audit_chain"}
 
 
 @dataclass(frozen=True)
