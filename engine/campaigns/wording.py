@@ -8,7 +8,7 @@ from collections.abc import Callable
 from engine.message_templates import UNNAMED
 from storage.leads import Lead
 
-_PLACE = re.compile(r"\{\{\s*([^{}]{1,120}?)\s*\}\}")
+_PLACE = re.compile(r"\{\{([^{}]{1,120})\}\}")  # spaces are stripped later: matching them twice takes too long
 _CUSTOM = "customFields."
 LONGEST = 4096
 
@@ -22,7 +22,7 @@ _FIELDS: dict[str, Callable[[Lead], str]] = {
 
 def places(text: str) -> list[str]:
     """The names that stand in the places of a text."""
-    return _PLACE.findall(text)
+    return [name.strip() for name in _PLACE.findall(text)]
 
 
 def unknown_places(text: str) -> list[str]:
@@ -36,7 +36,7 @@ def worded(text: str, lead: Lead) -> str:
         return text
 
     def fill(place: re.Match[str]) -> str:
-        name = place[1]
+        name = place[1].strip()
         if name.startswith(_CUSTOM):
             return str(lead.custom_fields.get(name.removeprefix(_CUSTOM), ""))
         field = _FIELDS.get(name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 CAMPAIGNS = "/api/campaigns"
@@ -26,7 +24,7 @@ def make_leads(client):
 
 @pytest.fixture
 def body(agent):
-    return {"name": "Spring", "channel": "sms", "message": "Hello {{firstName}}.", "leadFilter": {}}
+    return {"name": "Spring", "channel": "sms", "message": "Hello {{ firstName }}.", "leadFilter": {}}
 
 
 @pytest.fixture
@@ -44,11 +42,10 @@ def wait_for(client):
     """The campaign once it is in this status: the server's worker is another thread's business."""
 
     def wait(campaign, status):
-        for _ in range(200):
+        for _ in range(10_000):
             found = client.get(f"{CAMPAIGNS}/{campaign['_id']}").json()
             if found["status"] == status:
                 return found
-            time.sleep(0.05)
         raise AssertionError(found)
 
     return wait
