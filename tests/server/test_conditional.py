@@ -52,6 +52,8 @@ BODIES: dict[str, Any] = {
     "update_current_account": {"name": "Changed"},
     "change_member_roles": {"roles": ["operator"]},
     "update_event_subscription": {"description": "Changed"},
+    "update_campaign": {"name": "Changed"},
+    "replace_campaign": {"name": "Changed"},
 }
 
 
@@ -132,6 +134,10 @@ def make(party: Party, client: ContractClient) -> Callable[[str], str]:
         variants = [{"agentConfigId": oid, "weight": 50} for oid in agents]
         return client.post("/api/ab-tests", json={"name": "Tone", "variants": variants}).headers["Location"]
 
+    def campaign() -> str:
+        draft = {"name": "Spring", "channel": "sms", "message": "Hello", "leadFilter": {}}
+        return client.post("/api/campaigns", json=draft).headers["Location"]
+
     def invitation() -> Any:
         return client.post(f"{TEAM}invitations", json={"email": "ada@example.com", "roles": ["analyst"]})
 
@@ -165,6 +171,7 @@ def make(party: Party, client: ContractClient) -> Callable[[str], str]:
         "/api/knowledge-bases/{id}/crawl-jobs/{jobId}": crawl,
         "/api/knowledge-bases/{id}/webhooks/{whId}": webhook_source,
         "/api/ab-tests/{id}": ab_test,
+        "/api/campaigns/{id}": campaign,
         "/api/integrations/{channel}": integration,
         "/api/conversations/{id}": lambda: conversation().headers["Location"],
         "/api/api-keys/{id}": lambda: key().headers["Location"],
