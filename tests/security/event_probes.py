@@ -6,7 +6,7 @@ from typing import Any
 
 from storage import event_log, event_subscriptions
 from storage.errors import NotFound
-from storage.event_log import EventAttempt, EventDelivery, EventOccurrence
+from storage.event_log import EventDelivery, EventOccurrence
 from storage.event_subscriptions import EventSubscription
 from storage.tenancy import Tenant
 
@@ -98,7 +98,7 @@ def replaying_a_delivery_that_was_read_elsewhere(world: World) -> str | None:
     attacker, victim = _parties(world)
     subscription, delivery = _owned(victim)
     event_log.replay(attacker, subscription, [delivery])
-    [after] = EventDelivery.of(victim.tenant).where(EventDelivery.id == delivery.id)
+    after = event_log.delivery(victim.tenant, subscription, delivery.oid)
     return _said("replay", after.round != delivery.round)
 
 
@@ -108,8 +108,8 @@ def doubting_an_attempt_that_was_begun_elsewhere(world: World) -> str | None:
     delivery = event_log.emit_to(victim.tenant, subscription, "ping", {})
     begun = event_log.begin_attempt(victim.tenant, delivery)
     event_log.begin_attempt(attacker, delivery)
-    [after] = EventAttempt.of(victim.tenant).where(EventAttempt.id == begun.id)
-    return _said("begin_attempt", after.outcome != "started")
+    [after] = event_log.attempts(victim.tenant, [delivery])[delivery.id]
+    return _said("begin_attempt", after.id != begun.id or after.outcome != "started")
 
 
 def erasing_events_of_a_lead_of_the_same_number(world: World) -> str | None:
