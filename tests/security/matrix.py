@@ -208,8 +208,8 @@ def _events(text: str) -> Any:
 def _masked(node: Any, given: Sequence[str]) -> Any:
     if isinstance(node, dict):
         return {_masked(name, given): _masked(value, given) for name, value in node.items() if name not in _VARYING}
-    if isinstance(node, list):
-        return [_masked(item, given) for item in node]
+    if isinstance(node, list):  # a number in one is a lead's; elsewhere it mostly counts
+        return ["<given>" if isinstance(item, int) and str(item) in given else _masked(item, given) for item in node]
     if isinstance(node, str):
         for pattern, name in _GENERATED:
             node = pattern.sub(name, node)

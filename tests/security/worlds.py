@@ -336,7 +336,7 @@ def _add_conversations(tenant: Tenant, word: str, people: list[Lead], agent: str
 
 
 def _add_campaigns(tenant: Tenant, word: str, agent: str, conversation: Conversation) -> list[str]:
-    """One that is over, of which the conversation is, a draft, and one that is paused."""
+    """One that is over, of which the conversation is and whose leads are two; a draft; and one that is paused."""
     made = []
     for status in ("completed", "draft", "paused"):
         columns = {"name": f"{word} campaign", "message": f"{word} words", "agent_config_id": agent}
@@ -344,9 +344,12 @@ def _add_campaigns(tenant: Tenant, word: str, agent: str, conversation: Conversa
         campaign = campaigns.add(tenant, {**columns, "channel": "whatsapp", "lead_filter": {}, "reason": reason})
         campaigns.change(campaign, status=status, is_frozen=int(status != "draft"), run=1)
         made.append(campaign)
-    shared = {"campaign_id": made[0].id, "lead_number": conversation.lead_number, "updated_at": _MOMENT}
-    row = CampaignRecipient.add(tenant, **shared, state="delivered", status="qualified", replied=1, verdict="qualified")
-    campaign_ledger.count(tenant, made[0].id, total=1, sent=1, delivered=1, replied=1, qualified=1)
+    shared = {"campaign_id": made[0].id, "updated_at": _MOMENT}
+    told = {"state": "delivered", "status": "qualified", "replied": 1, "verdict": "qualified"}
+    row = CampaignRecipient.add(tenant, **shared, **told, lead_number=conversation.lead_number)
+    skipped = {"state": "skipped", "status": "skipped", "reason": "lead_not_found"}
+    CampaignRecipient.add(tenant, **shared, **skipped, lead_number=900009)
+    campaign_ledger.count(tenant, made[0].id, total=2, sent=1, delivered=1, replied=1, qualified=1, skipped=1)
     conversation.store(campaign_id=made[0].oid, campaign_recipient_id=row.id)
     return [campaign.oid for campaign in made]
 
