@@ -29,9 +29,10 @@ def calls_of(name: str) -> Iterator[tuple[str, str]]:
                 yield str(path.relative_to(ROOT)), ast.unparse(node.func)
 
 
-def test_one_place_alone_hands_messages_to_channels():
+def test_two_places_alone_hand_messages_to_channels():
     assert set(calls_of("send")) == {
         ("engine/delivery/__init__.py", "call.channel.send"),
+        ("engine/campaigns/delivery.py", "channel.send"),
         ("engine/channels/sandbox.py", "self.send"),  # where nothing is sent
         ("handlers/conversations.py", "engine.send"),  # puts a message into the outbox
     }
@@ -44,23 +45,43 @@ def test_channels_alone_speak_to_providers():
     assert all(path.startswith("engine/channels/") for path in speakers)
 
 
-def test_what_begins_a_call_is_reached_through_the_decision_alone():
-    tree = ast.parse((ROOT / "engine/delivery/__init__.py").read_text())
-    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+def functions_of(file: str) -> dict[str, ast.FunctionDef]:
+    tree = ast.parse((ROOT / file).read_text())
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
-    def users_of(name):
-        return {
-            function.name
-            for function in functions.values()
-            for node in ast.walk(function)
-            if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
-        }
+
+def users_among(functions: dict[str, ast.FunctionDef], name: str) -> set[str]:
+    return {
+        function.name
+        for function in functions.values()
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
+    }
+
+
+def test_what_begins_calls_of_a_batch_is_reached_through_the_decision_alone():
+    functions = functions_of("engine/campaigns/delivery.py")
+    decided = functions["_allowed"]
+
+    [loop] = [node for node in decided.body if isinstance(node, ast.For)]
+    [choice] = [node for node in loop.body if isinstance(node, ast.If)]
+    assert ast.unparse(choice.test).endswith("isinstance(compliance.decide(facts, now), Allowed)")
+    assert [ast.unparse(line) for line in choice.body] == ["plain.append((message, talk))"]
+    assert [ast.unparse(node.func) for node in ast.walk(decided) if isinstance(node, ast.Call)].count(
+        "plain.append"
+    ) == 1
+    assert "for message, talk in plain" in ast.unparse(decided.body[-1])
+    assert users_among(functions, "_call") == {"_allowed"}
+
+
+def test_what_begins_a_call_is_reached_through_the_decision_alone():
+    functions = functions_of("engine/delivery/__init__.py")
 
     [decision] = [node for node in ast.walk(functions["_begin"]) if isinstance(node, ast.Match)]
     assert ast.unparse(decision.subject) == "compliance.decide(facts, now)"
     assert [ast.unparse(case.pattern) for case in decision.cases][-1] == "_"
-    assert users_of("_Call") == {"_start", "_begin"}  # the latter names it as what it returns
-    assert users_of("_start") == {"_begin"}
+    assert users_among(functions, "_Call") == {"_start", "_begin"}  # the latter names it as what it returns
+    assert users_among(functions, "_start") == {"_begin"}
 
 
 class Spied:
