@@ -43,7 +43,7 @@ def _wanted(campaign: Campaign) -> Any:
     filtered = reduce(and_, parts) if parts else SQL("1 = 1")
     if campaign.lead_ids is None:
         return filtered if is_filtered else SQL("1 = 0")
-    named = any_id(Lead.number, Value(as_ids(campaign.lead_ids), False))
+    named = any_id(Lead.number, Value(as_ids(campaign.lead_ids), False, unpack=False))
     return _either(filtered, named) if is_filtered else named
 
 
@@ -114,7 +114,7 @@ def _unknown(tenant: Tenant, campaign: Campaign) -> list[int]:
     wanted = set(campaign.lead_ids or ())
     if not wanted:
         return []
-    named = any_id(Lead.number, Value(as_ids(wanted), False))
+    named = any_id(Lead.number, Value(as_ids(wanted), False, unpack=False))
     known: Any = live(tenant, Lead.number).where(named).tuples()
     return sorted(wanted - {number for (number,) in known})
 

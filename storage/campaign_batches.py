@@ -46,7 +46,7 @@ def hold_leads(tenant: Tenant, numbers: Collection[int]) -> dict[int, Lead]:
 
 
 def _ids(numbers: Collection[int]) -> Any:
-    return Value(as_ids(numbers), False)
+    return Value(as_ids(numbers), False, unpack=False)
 
 
 def known_of(

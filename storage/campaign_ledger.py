@@ -170,7 +170,7 @@ def postpone(tenant: Tenant, waits: Mapping[int, tuple[str, datetime]]) -> None:
             CampaignRecipient.updated_at: clock.stamp(),
         }
         CampaignRecipient.change(tenant, values).where(
-            any_id(CampaignRecipient.id, Value(as_ids(ids), False))
+            any_id(CampaignRecipient.id, Value(as_ids(ids), False, unpack=False))
         ).execute()
 
 
