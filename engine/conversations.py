@@ -21,7 +21,18 @@ from engine.agents import AgentSpec
 from engine.compliance import Allowed, Held, Refused
 from engine.jobs import doorbell
 from engine.message_templates import Choice, Worded
-from storage import ab_tallies, accounts, agents, audit, campaign_ledger, clock, conversations, deliveries, leads, outbox
+from storage import (
+    ab_tallies,
+    accounts,
+    agents,
+    audit,
+    campaign_ledger,
+    clock,
+    conversations,
+    deliveries,
+    leads,
+    outbox,
+)
 from storage.agents import AgentConfig
 from storage.conversations import Conversation, Message
 from storage.database import after_commit, transaction

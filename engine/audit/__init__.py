@@ -19,10 +19,7 @@ _log = structlog.get_logger(__name__)
 
 
 def seal_all(within_s: float = _ROUND_S) -> int:
-    """Seal what is not sealed yet, of every account, and stop after this time; how many entries.
-
-    The new heads are logged: kept elsewhere, they show that a log was set back as a whole.
-    """
+    """Seal what is not sealed yet, of every account, and stop after this time; how many entries."""
     until, done = time.monotonic() + within_s, 0
     for account_id in audit_chain.unsealed_accounts():
         if time.monotonic() >= until:
