@@ -75,21 +75,16 @@ def test_two_workers_share_a_campaign(tenant, launch, make_lead, ledger, stats, 
     for _ in range(30):
         make_lead()
     campaign = launch()
-    done = threading.Event()
 
     def serve():
-        while not done.is_set():
+        for _ in range(10_000):
             with database.connection():
-                work_next()
+                if not work_next() and present(campaign).status == "completed":
+                    return
 
     threads = [threading.Thread(target=serve) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for _ in range(400):
-        if present(campaign).status == "completed":
-            break
-        done.wait(0.025)
-    done.set()
     for thread in threads:
         thread.join()
 
@@ -219,18 +214,18 @@ def test_daily_cap_ends_at_midnight_where_the_campaign_is(launch, make_lead, run
 
 
 def test_pace_is_kept_in_every_minute(tenant, launch, make_lead, run_all, at):
-    for _ in range(40):
+    for _ in range(20):
         make_lead()
     launch(schedule={"messagesPerMinute": 60})
 
-    for second in range(60):
+    for second in range(30):
         at(MONDAY + timedelta(seconds=second))
         run_all()
 
     times = sorted(talk.created_at for talk in Conversation.of(tenant))
-    assert len(times) == 40
+    assert len(times) == 20
     assert times[0] < "2026-03-09T12:00:01"
-    assert times[-1] > "2026-03-09T12:00:35"
+    assert times[-1] > "2026-03-09T12:00:16"
 
 
 def test_who_opted_out_after_the_start_is_left_out(tenant, launch, make_lead, step, run_all, ledger):
