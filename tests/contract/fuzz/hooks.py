@@ -69,12 +69,19 @@ class OwnerKey:
         case.headers["X-API-Key"] = data
 
 
+_CAMPAIGNS_FOR = {
+    "{id}": "draft campaigns",
+    "start": "draft campaigns",
+    "pause": "begun campaigns",
+    "resume": "begun campaigns",
+}
+
+
 def _resource(path: str) -> str:
     """The collection that an id in this path belongs to: `/api/leads/{id}/agent` → `/api/leads`."""
     collection = path.partition("/{")[0]
     if collection == "/api/campaigns":
-        wanted = {"start": "draft campaigns", "pause": "begun campaigns", "resume": "begun campaigns"}
-        return wanted.get(path.rpartition("/")[2], collection)
+        return _CAMPAIGNS_FOR.get(path.rpartition("/")[2], collection)
     return "completed tests" if path.endswith("/promote") else collection
 
 
@@ -181,7 +188,8 @@ def after_call(_context: Any, case: Any, response: Any) -> None:
 
 def _forget(collection: str, identity: Any) -> None:
     with _lock:
-        _known[collection] = collections.deque((each for each in _known[collection] if each != identity), maxlen=20)
+        for kept in (collection, "/api/campaigns", "draft campaigns", "begun campaigns"):
+            _known[kept] = collections.deque((each for each in _known[kept] if each != identity), maxlen=20)
         for within in (*_WITHIN.values(), "ended deliveries"):
             _known[within] = collections.deque((each for each in _known[within] if each[0] != identity), maxlen=20)
 
@@ -208,6 +216,8 @@ def _learn(resource: str, body: Any) -> None:
     for item in body[:12] if isinstance(body, list) else [body]:
         if not isinstance(item, dict):
             continue
+        if "stats" in item:
+            _forget("/api/campaigns", item.get("_id"))  # as what it was before
         for member, collection, identity in (
             ("importBatchId", "/api/leads/imports", item.get("importBatchId")),
             ("uploadId", "uploads", item.get("uploadId")),
