@@ -35,7 +35,7 @@ from .requests import header, state
 
 _log = structlog.get_logger("newleaf.errors")
 _encode = msgspec.json.Encoder().encode
-_MAX_ERRORS = 100
+MAX_ERRORS = 100
 _MAX_INSTANCE = 160  # characters of the path; escaped they are at most 1,920, mostly as many
 _PATH_CHARACTERS = "/:@!$&'()*+,;=~"  # what may stand in a path unescaped, beside letters, digits, "-", "." and "_"
 
@@ -108,7 +108,7 @@ def _shown(text: str, length: int) -> str:
 
 
 def _problems(problems: Sequence[Problem]) -> list[dict[str, str]]:
-    return [{"path": _shown(path, 500), "message": _shown(text, 1000)} for path, text in problems[:_MAX_ERRORS]]
+    return [{"path": _shown(path, 500), "message": _shown(text, 1000)} for path, text in problems[:MAX_ERRORS]]
 
 
 def answer_for(error: Exception, request_id: str) -> ErrorAnswer:

@@ -132,9 +132,10 @@ def _old_tenant():
     return Tenant(1, account, "live")
 
 
-def test_leads_that_were_there_before_are_tallied_and_indexed(before, actor):
+def test_leads_that_were_there_before_are_tallied_and_indexed(before):
     for index in range(3):
-        leads.create(before, NewLead(phone=f"+120255501{index:02}", tags=["vip"]), actor)
+        lead = leads.build(before, NewLead(phone=f"+120255501{index:02}", tags=["vip"]), clock.stamp())
+        leads._insert_next(before, lead)  # alone: the audit log of that version lacks columns
 
     assert migrate.upgrade()[0].startswith("0002")
 
