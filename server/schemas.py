@@ -6,7 +6,7 @@ The texts name what is wrong and never repeat a value, which may be a secret. A 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jsonschema_rs
@@ -24,6 +24,7 @@ _TYPES = {
 }
 # A schema's own text speaks of a value that is absent or of another form; one that is merely too much gets the bound.
 _OWN_TEXT = {"type", "enum", "pattern", "format", "minLength", "minimum", "maximum", "anyOf", "oneOf"}
+_MANY = 500
 _ANOTHER_TYPE = 10**9  # how far a value is from a schema whose type it has not
 
 
@@ -85,6 +86,20 @@ def _distance(schema: dict[str, Any], causes: Sequence[Any], depth: int) -> tupl
     return unknown, distance
 
 
+def is_large(value: Any) -> bool:
+    """Whether it has so many objects and arrays that to look for all problems takes seconds.
+
+    A filter of some thousand conditions, each of them wrong in all of its forms, took twenty.
+    """
+    left, seen = [value], 0
+    while left and seen <= _MANY:
+        each = left.pop()
+        if isinstance(each, (dict, list)):
+            seen += 1
+            left += each.values() if isinstance(each, dict) else each
+    return seen > _MANY
+
+
 class Validator:
     """One schema, ready to judge: `problems(value)` is empty for what it allows."""
 
@@ -94,7 +109,7 @@ class Validator:
         self._compiled = jsonschema_rs.Draft4Validator(to_json_schema(schema), validate_formats=True)
 
     def problems(self, value: Any, prefix: Sequence[str | int] = ()) -> list[Problem]:
-        """Everything wrong with this value, with JSON pointers below `prefix`.
+        """Everything wrong with this value, with JSON pointers below `prefix`; of a large one the first problem alone.
 
         Where a schema has its own words for a value, nothing else is said of that value. Raises Malformed for one that
         is nested too deeply to be looked through.
@@ -102,12 +117,21 @@ class Validator:
         if self._compiled.is_valid(value):
             return []
         try:
-            found = [each for error in self._compiled.iter_errors(value) for each in self._tell(error)]
+            found = [each for error in self._errors(value) for each in self._tell(error)]
         except ValueError:
             raise Malformed("malformed_json", "Malformed JSON: it is nested too deeply") from None
         own = [each.path for each in found if each.is_own]
         told = [each for each in found if each.is_own or each.path not in own]
         return list(dict.fromkeys(Problem(pointer([*prefix, *each.path]), each.text) for each in told))
+
+    def _errors(self, value: Any) -> Iterable[Any]:
+        if not is_large(value):
+            return self._compiled.iter_errors(value)
+        try:
+            self._compiled.validate(value)
+        except jsonschema_rs.ValidationError as first:
+            return [first]
+        return []
 
     def _tell(self, error: Any) -> Iterator[_Found]:
         path = list(error.instance_path)

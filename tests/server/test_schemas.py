@@ -9,6 +9,7 @@ from jsonschema import Draft4Validator, FormatChecker
 
 from server.contract import dereference, document
 from server.schemas import Validator, to_json_schema
+from storage.errors import Problem
 
 DOCUMENT = document()
 REQUESTS = sorted(
@@ -65,3 +66,11 @@ def test_problems_are_those_of_the_schema_that_knows_the_members() -> None:
     problems = Validator(schema, "Request body").problems({"wabaId": "1", "phoneNumberId": "x", "appSecret": "short"})
 
     assert {problem.path for problem in problems} == {"/phoneNumberId", "/appSecret", "/accessToken"}
+
+
+def test_of_a_large_value_the_first_problem_alone_is_told() -> None:
+    judge = Validator({"type": "array", "items": {"type": "object", "required": ["a"]}}, "body")
+
+    assert len(judge.problems([{}] * 499)) == 499
+    assert judge.problems([{}] * 500) == [Problem("/0/a", "a is required")]
+    assert judge.problems([{"a": 1}] * 500) == []
