@@ -74,6 +74,7 @@ _CAMPAIGNS_FOR = {
     "start": "draft campaigns",
     "pause": "begun campaigns",
     "resume": "begun campaigns",
+    "cancel": "begun campaigns",
 }
 
 
