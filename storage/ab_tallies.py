@@ -1,15 +1,14 @@
 """Who was drawn for which variant of an A/B test, and what became of it.
 
-A variant is tallied in the transactions that change the facts, so results never count history. Its tally may be spread
-over several rows whose sum is meant: a transaction takes one that nobody holds, so writers neither wait nor deadlock.
+A variant is tallied in the transactions that change the facts, so results never count history.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from peewee import JOIN, BigIntegerField, IntegerField, ModelSelect, TextField, fn
+from peewee import JOIN, BigIntegerField, IntegerField, TextField, fn
 
 from . import clock
 from .ab_tests import RUNNING, AbTest, AbVariant
@@ -17,6 +16,7 @@ from .base import TenantModel
 from .database import is_sqlite
 from .leads import locked
 from .statements import ANY_TENANT, slot, statement
+from .tallies import move
 from .tenancy import Tenant
 
 
@@ -199,19 +199,7 @@ def fold(tenant: Tenant, double: AbAssignment, own: AbAssignment) -> bool:
 
 
 def _count(tenant: Tenant, variant_id: int, **moved: int) -> None:
-    counting = statement(("ab_tallies.count", *moved), lambda: _counted(moved))
-    if not counting.run({"tenant": tenant.id, "variant": variant_id, **moved}).rowcount:
-        AbTally.add(tenant, variant_id=variant_id, **moved)
-
-
-def _counted(names: Iterable[str]) -> Any:
-    free: Any = ModelSelect(AbTally, [AbTally.id]).where(AbTally.variant_id == slot("variant"))
-    free = free.order_by(AbTally.id).limit(1)
-    if not is_sqlite():
-        free = free.for_update(skip_locked=True)
-    columns = {name: AbTally._meta.fields[name] for name in names}
-    sums = {column: column + slot(name) for name, column in columns.items()}
-    return AbTally.change(ANY_TENANT, sums).where(AbTally.id == free)
+    move(tenant, AbTally, "variant_id", variant_id, moved)
 
 
 def tallies(tenant: Tenant, test: AbTest) -> dict[int, Tally]:

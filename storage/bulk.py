@@ -1,17 +1,21 @@
-"""Many rows in few statements, each of them built once for a number of rows."""
+"""Many rows in few statements: inserts that are built once for a number of rows, and lists of ids in one parameter."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
-from peewee import ModelInsert
+import msgspec
+from peewee import SQL, ModelInsert, NodeList, Value
 
-from .base import Row, stored
+from .base import Row, TenantModel, stored
+from .database import is_sqlite
 from .statements import slot, statement
 
+_encode = msgspec.json.Encoder().encode
 _SIZES = (50, 10, 1)  # rows in a statement
 _Row = TypeVar("_Row", bound=Row)
+_Owned = TypeVar("_Owned", bound=TenantModel)
 
 
 def insert_all(rows: Sequence[Row]) -> None:
@@ -20,12 +24,12 @@ def insert_all(rows: Sequence[Row]) -> None:
         _insert(part, None)
 
 
-def insert_named(rows: Sequence[_Row], name: str = "oid") -> None:
+def insert_named(rows: Sequence[_Owned], name: str = "oid") -> None:
     """The same, and each row learns its `id`; by `name`, a column that tells them apart."""
     for part in _parts(rows):
         ids = {key: row_id for row_id, key in _insert(part, name).fetchall()}
         for row in part:
-            row.id = ids[getattr(row, name)]  # type: ignore[attr-defined]
+            row.id = ids[getattr(row, name)]
 
 
 def _parts(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
@@ -49,3 +53,15 @@ def _insert(rows: Sequence[Row], name: str | None) -> Any:
         f"{place}.{each}": stored(fields[each], row.__data__[each]) for place, row in enumerate(rows) for each in names
     }
     return statement(("bulk.insert", model, names, len(rows), name), build).run(values)
+
+
+def any_id(column: Any, ids: Value) -> NodeList:
+    """The condition that a whole number is one of those that `ids` stands for, of which `as_ids` is given."""
+    if is_sqlite():
+        return NodeList((column, SQL("IN (SELECT value FROM json_each("), ids, SQL("))")))
+    return NodeList((column, SQL("= ANY ("), ids, SQL("::bigint[])")))
+
+
+def as_ids(ids: Collection[int]) -> Any:
+    """These numbers as the value of one parameter."""
+    return _encode(list(ids)).decode() if is_sqlite() else list(ids)

@@ -10,8 +10,8 @@ from typing import Any
 from peewee import SQL, Case, ModelInsert, ModelSelect, Value, fn
 
 from . import clock
-from .bulk import insert_all
-from .campaign_ledger import CampaignRecipient, any_id, as_ids, count
+from .bulk import any_id, as_ids, insert_all
+from .campaign_ledger import CampaignRecipient, count
 from .campaigns import Campaign
 from .conversations import Conversation
 from .identities import ChannelIdentity
@@ -63,7 +63,7 @@ def _obstacle(tenant: Tenant, campaign: Campaign) -> Any:
         & (Conversation.status == SQL("'active'"))
     )
     cases: list[Any] = [(has_any(Lead.opted_out, [channel]), SQL("'opted_out'"))]
-    no_phone = (Lead.phone == SQL("''")) if in_test else ((Lead.phone == SQL("''")) | (Lead.phone_valid == False))  # noqa: E712
+    no_phone = (Lead.phone == SQL("''")) if in_test else ((Lead.phone == SQL("''")) | ~Lead.phone_valid)
     if channel == "sms":
         cases.append((no_phone, SQL("'no_valid_phone'")))
     elif channel == "whatsapp":

@@ -12,8 +12,8 @@ import msgspec
 from peewee import JOIN, SQL, Case, NodeList, Value, fn
 
 from . import clock, usage
-from .bulk import insert_all, insert_named
-from .campaign_ledger import any_id, as_ids, deliver_all
+from .bulk import any_id, as_ids, insert_all, insert_named
+from .campaign_ledger import deliver_all
 from .conversation_events import ConversationEvent
 from .conversations import Conversation, Message
 from .database import is_sqlite

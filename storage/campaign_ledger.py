@@ -6,7 +6,7 @@
 
 A conversation is opened and its row moved to `queued` in one transaction, and the row is `sent` only once the provider
 has taken the message: so whoever is contacted is contacted once, wherever a worker dies. The tally moves in the same
-transactions. It may be spread over several rows whose sum is meant, as that of A/B tests.
+transactions.
 
 At all times total = pending + queued + sent + failed + skipped; who was delivered to, replied or was judged counts in
 `sent` as well.
@@ -18,18 +18,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import msgspec
-from peewee import SQL, BigIntegerField, Case, IntegerField, ModelSelect, NodeList, TextField, Value, fn
+from peewee import SQL, BigIntegerField, Case, IntegerField, TextField, Value, fn
 
 from . import clock
 from .base import TenantModel
+from .bulk import any_id, as_ids
 from .campaigns import Campaign
 from .database import is_sqlite
 from .paging import paginate
 from .statements import ANY_TENANT, slot, statement
+from .tallies import move
 from .tenancy import Tenant
 
-_encode = msgspec.json.Encoder().encode
 _PENDING = SQL("'pending'")  # a literal, as in the index that holds pending rows only
 _GONE = ("sent", "delivered")
 
@@ -82,21 +82,8 @@ class Counts(NamedTuple):
 def count(tenant: Tenant, campaign_id: int, **moved: int) -> None:
     """Move these counts of a campaign, in the caller's transaction."""
     moved = {name: by for name, by in moved.items() if by}
-    if not moved:
-        return
-    counting = statement(("campaign_ledger.count", *moved), lambda: _counted(moved))
-    if not counting.run({"tenant": tenant.id, "campaign": campaign_id, **moved}).rowcount:
-        CampaignTally.add(tenant, campaign_id=campaign_id, **moved)
-
-
-def _counted(names: Iterable[str]) -> Any:
-    free: Any = ModelSelect(CampaignTally, [CampaignTally.id]).where(CampaignTally.campaign_id == slot("campaign"))
-    free = free.order_by(CampaignTally.id).limit(1)
-    if not is_sqlite():
-        free = free.for_update(skip_locked=True)
-    columns = {name: CampaignTally._meta.fields[name] for name in names}
-    sums = {column: column + slot(name) for name, column in columns.items()}
-    return CampaignTally.change(ANY_TENANT, sums).where(CampaignTally.id == free)
+    if moved:
+        move(tenant, CampaignTally, "campaign_id", campaign_id, moved)
 
 
 def counts(tenant: Tenant, campaigns: Iterable[Campaign]) -> dict[int, Counts]:
@@ -107,18 +94,6 @@ def counts(tenant: Tenant, campaigns: Iterable[Campaign]) -> dict[int, Counts]:
     rows = query.where(CampaignTally.campaign_id.in_(ids)).group_by(CampaignTally.campaign_id).tuples() if ids else ()
     found = {campaign_id: Counts(*map(int, sums)) for campaign_id, *sums in rows}
     return {each: found.get(each, Counts()) for each in ids}
-
-
-def any_id(column: Any, ids: Value) -> NodeList:
-    """The condition that a whole number is one of those that `ids` stands for, of which `as_ids` is given."""
-    if is_sqlite():
-        return NodeList((column, SQL("IN (SELECT value FROM json_each("), ids, SQL("))")))
-    return NodeList((column, SQL("= ANY ("), ids, SQL("::bigint[])")))
-
-
-def as_ids(ids: Collection[int]) -> Any:
-    """These numbers as the value of one parameter."""
-    return _encode(list(ids)).decode() if is_sqlite() else list(ids)
 
 
 def take(tenant: Tenant, campaign: Campaign, now: datetime, limit: int) -> list[tuple[int, int]]:

@@ -80,6 +80,11 @@ def _found(campaign: Campaign | None) -> Campaign:
     return campaign
 
 
+def is_paced(campaign: Campaign) -> bool:
+    """Whether its messages wait for each other."""
+    return bool({"messagesPerMinute", "dailyCap"} & campaign.schedule.keys())
+
+
 def page(
     tenant: Tenant, *, status: str | None = None, limit: int, skip: int = 0, cursor: str | None = None
 ) -> tuple[list[Campaign], int, str | None]:

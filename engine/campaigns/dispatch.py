@@ -68,7 +68,7 @@ def _step(task: Task) -> bool:
     if counts.queued >= _most_queued(tenant, campaign):
         task.hold(now + _LOOK_AGAIN, GOES_ON)
         return False
-    pace = campaigns.lock_pace(tenant, campaign) if _is_paced(campaign) else None
+    pace = campaigns.lock_pace(tenant, campaign) if campaigns.is_paced(campaign) else None
     allowed, free_at = (BATCH, now) if pace is None else _allowance(tenant, campaign, pace, now)
     taken = campaign_ledger.take(tenant, campaign, now, min(BATCH, allowed)) if allowed else []
     if not taken:
@@ -85,10 +85,6 @@ def _most_queued(tenant: Tenant, campaign: Campaign) -> int:
     if channel is None or channel.pace_s == 0:
         return _MOST_QUEUED
     return max(_FEWEST_QUEUED, int(_AHEAD_S / channel.pace_s))
-
-
-def _is_paced(campaign: Campaign) -> bool:
-    return bool({"messagesPerMinute", "dailyCap"} & campaign.schedule.keys())
 
 
 def _zone(tenant: Tenant, campaign: Campaign) -> ZoneInfo:

@@ -192,8 +192,7 @@ def _put(tenant: Tenant, campaign: Campaign, kind: str, lane: str, at: datetime 
 
 def put_lanes(tenant: Tenant, campaign: Campaign) -> None:
     """Have a held running campaign dispatched. One that is paced has one lane, for its messages wait for each other."""
-    is_paced = {"messagesPerMinute", "dailyCap"} & campaign.schedule.keys()
-    for number in range(1 if is_sqlite() or is_paced else LANES):
+    for number in range(1 if is_sqlite() or campaigns.is_paced(campaign) else LANES):
         _put(tenant, campaign, "campaign_dispatch", str(number))
 
 

@@ -281,16 +281,16 @@ def _again(
     if tries > len(RETRY_AFTER_S):
         _park(delivery, code)
     else:
-        at = _next_attempt(now, tries, wished_s)
+        at = _next_attempt(now, tries, wished_s, random.random)
         delivery.store(next_attempt_at=clock.iso(at), failure_code=code)
         event_log.queue_retry(task.tenant, subscription.oid, delivery, at)
     if now - clock.parse(since) >= DISABLED_AFTER:
         _disable(task, subscription, "failing")
 
 
-def _next_attempt(now: datetime, tries: int, wished_s: float) -> datetime:
+def _next_attempt(now: datetime, tries: int, wished_s: float, draw: Callable[[], float]) -> datetime:
     """When to try again after so many tries: by the schedule, a random fifth later, not before the address wants it."""
-    delay_s = RETRY_AFTER_S[tries - 1] * (1 + random.random() / 5)  # noqa: S311 (nobody gains by guessing it)
+    delay_s = RETRY_AFTER_S[tries - 1] * (1 + draw() / 5)
     return now + timedelta(seconds=max(delay_s, wished_s))
 
 
