@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from storage import analytics
 from storage.database import connection, transaction
 from storage.idempotency import IdempotencyRecord
 from storage.outbox import OutboxRow
@@ -286,10 +287,12 @@ def settle(within_s: float) -> None:
 
 
 def unfinished() -> list[str]:
-    """What the workers have still to do, a line for each."""
+    """What the workers have still to do, a line for each, and one where analytics has changes to count."""
     with connection():
         at_work = OutboxRow.state.in_(["pending", "claimed"]) & (OutboxRow.kind != "idle")  # which waits for a day
         rows = OutboxRow.select().where(at_work)
-        return [
+        left = [
             f"{row.kind} {row.id}, {row.state}, {row.attempts} attempts, {row.held_for}, {row.error}" for row in rows
         ]
+        behind = analytics.next_behind()
+        return left if behind is None else [*left, f"analytics of tenant {behind}"]
