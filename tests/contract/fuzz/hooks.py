@@ -109,9 +109,9 @@ def _is_meant_valid(case: Any) -> bool:
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """Most valid cases name objects that exist, in states that allow it; the others stay as generated."""
-    if not _is_meant_valid(case) or _draw.random() < 0.4:
+    if not _is_meant_valid(case) or _draw.random() < 0.3:
         return
-    _fill_path(case.operation.path, case.path_parameters or {})
+    _fill_path(case.operation, case.path_parameters or {})
     if isinstance(case.body, dict) and isinstance(case.body.get("variants"), list):
         _fill_variants(case.body["variants"])
     if isinstance(case.body, dict) and {"into", "from"} <= case.body.keys():
@@ -140,7 +140,8 @@ _WITHIN = {
 }
 
 
-def _fill_path(path: str, given: dict[str, Any]) -> None:
+def _fill_path(operation: Any, given: dict[str, Any]) -> None:
+    path, is_delete = operation.path, operation.method == "delete"
     for name in given:
         if name in _WITHIN.values():
             wanted = "ended deliveries" if path.endswith("/replay") else name
@@ -149,7 +150,10 @@ def _fill_path(path: str, given: dict[str, Any]) -> None:
         if name == "version":
             given[name] = 1  # the first, which every agent has
         elif name != "channel":
-            given[name] = _some("/api/knowledge-bases" if name == "kbId" else _resource(path), given[name])
+            collection = "/api/knowledge-bases" if name == "kbId" else _resource(path)
+            if is_delete and collection == "/api/agent-config":
+                collection = "spare agents"
+            given[name] = _some(collection, given[name])
 
 
 def _fill_merge(body: dict[str, Any]) -> None:
@@ -164,7 +168,7 @@ def _fill_merge(body: dict[str, Any]) -> None:
 def _fill_variants(variants: list[Any]) -> None:
     """An agent stands once in a test."""
     with _lock:
-        agents = list(dict.fromkeys(_known["/api/agent-config"]))
+        agents = list(dict.fromkeys(each for each in _known["/api/agent-config"] if each not in _known["spare agents"]))
         _draw.shuffle(agents)
     for variant, agent in zip(variants, agents, strict=False):
         if isinstance(variant, dict):
@@ -189,7 +193,7 @@ def after_call(_context: Any, case: Any, response: Any) -> None:
 
 def _forget(collection: str, identity: Any) -> None:
     with _lock:
-        for kept in (collection, "/api/campaigns", "draft campaigns", "begun campaigns"):
+        for kept in (collection, "spare agents", "/api/campaigns", "draft campaigns", "begun campaigns"):
             _known[kept] = collections.deque((each for each in _known[kept] if each != identity), maxlen=20)
         for within in (*_WITHIN.values(), "ended deliveries"):
             _known[within] = collections.deque((each for each in _known[within] if each[0] != identity), maxlen=20)
@@ -225,6 +229,7 @@ def _learn(resource: str, body: Any) -> None:
             ("webhookToken", "/api/webhooks/leads", item.get("webhookToken")),
             ("fullKey", "/api/api-keys", (item.get("apiKey") or {}).get("_id") if "fullKey" in item else None),
             ("systemPrompt", "/api/agent-config", None if resource.endswith("apply-template") else item.get("_id")),
+            ("systemPrompt", "spare agents", item.get("_id") if item.get("status") == "inactive" else None),
             ("messageCount", "/api/conversations", item.get("_id")),
             ("variants", "/api/ab-tests", item.get("_id")),
             ("stats", "/api/campaigns", item.get("_id")),
