@@ -74,26 +74,27 @@ def test_schemathesis_finds_no_failure_and_reaches_every_operation(
     opened = database.connect(served.database_url)
     with database.transaction():
         party = Party(accounts.create("Fuzz", default_region="US").id, served.base_url)
-    _populate(party)
-    opened.close_all()
+    _populate(party, series=1)
 
     reached = tmp_path / "reached.jsonl"
     outcomes = [_run(served, party, reached, f"--include-path-regex={PATHS}")]
-    if missed := _never_successful(reached):  # a few cases an operation leave it to luck which states they meet
+    if missed := _never_successful(reached):  # by then most objects are in a state that allows little
+        _populate(party, series=2)
         chosen = [f"--include-operation-id={operation}" for operation in missed]
         outcomes.append(_run(served, party, reached, *chosen, phases="fuzzing", examples=MORE_EXAMPLES))
+    opened.close_all()
 
     for outcome in outcomes:
         assert outcome.returncode == 0, outcome.stdout[-20_000:] + outcome.stderr[-5_000:]
     assert _never_successful(reached) == {}
 
 
-def _populate(party: Party) -> None:
+def _populate(party: Party, series: int) -> None:
     """Some objects of each kind, which the first answers of each list then tell the hooks about."""
     agent = {"name": "Mia", "systemPrompt": "You are Mia.", "goal": "Find out."}
     with party.client("live") as live:
         for number in range(30):
-            _add_member(live, number)
+            _add_member(live, f"guest{series}-{number}@example.com", number)
     with party.client() as client:
         pair = [client.post("/api/agent-config", json=agent).json()["_id"] for _ in range(2)]
         for number in range(12):
@@ -102,24 +103,24 @@ def _populate(party: Party) -> None:
             client.put(f"/api/integrations/{channel}", json=settings)
         variants = [{"agentConfigId": each, "weight": 1} for each in pair]
         tests = [client.post("/api/ab-tests", json={"name": "Test", "variants": variants}).json() for _ in range(12)]
-        _add_campaigns(client)
+        _add_campaigns(client, series)
         for test in tests[:10]:
             _decide(party, test["_id"])
-        _give_up_deliveries(party)
-        for _ in range(12):
+        for number in range(12):
             client.post("/api/agent-config", json={**agent, "status": "inactive"})
+            lead = client.post("/api/leads", json={"phone": f"+12025{series}501{number:02}"}).json()
+            client.post("/api/conversations/start", json={"leadId": lead["id"], "channel": "sms", "message": "Hello"})
         for number in range(5):
             _add_knowledge(client)
-            lead = client.post("/api/leads", json={"phone": f"+120255501{number:02}"}).json()
-            client.post("/api/conversations/start", json={"leadId": lead["id"], "channel": "sms", "message": "Hello"})
             client.post("/api/api-keys", json={"name": "spare", "scopes": ["leads:view"], "environment": "test"})
-            file = {"content": f"Phone\n+1202555020{number}\n", "mapping": {"Phone": "phone"}}
+            file = {"content": f"Phone\n+12025{series}5020{number}\n", "mapping": {"Phone": "phone"}}
             client.post("/api/leads/upload/confirm", json=file)
+    _give_up_deliveries(party)
 
 
-def _add_member(live: ContractClient, number: int) -> None:
+def _add_member(live: ContractClient, email: str, number: int) -> None:
     """Invite somebody; half of them accept."""
-    guest = {"email": f"guest{number}@example.com", "roles": ["owner" if number < 4 else "analyst"]}
+    guest = {"email": email, "roles": ["owner" if number < 4 else "analyst"]}
     token = live.post("/api/accounts/current/invitations", json=guest).json()["token"]
     if number % 2 == 0:
         live.post(f"/api/accounts/invitations/{token}/accept", json={"firstName": "Ada"})
@@ -132,10 +133,10 @@ def _add_subscription(client: ContractClient, number: int) -> None:
     client.post(f"/api/event-subscriptions/{made}/test")
 
 
-def _add_campaigns(client: ContractClient) -> None:
+def _add_campaigns(client: ContractClient, series: int) -> None:
     """Drafts, and some that run for days, for there are more leads than they may contact on one."""
     for number in range(12):
-        client.post("/api/leads", json={"phone": f"+120255504{number:02}"})
+        client.post("/api/leads", json={"phone": f"+12025{series}504{number:02}"})
     slow = {"name": "Slow", "channel": "sms", "message": "Hello", "leadFilter": {}, "schedule": {"dailyCap": 1}}
     for number in range(12):
         campaign = client.post("/api/campaigns", json=slow).json()["_id"]

@@ -97,7 +97,7 @@ _REFERENCES = {
 }
 
 # Optional members whose value is mostly refused by the facts: a moment in the past, a stage that the agent lacks.
-_SELDOM_FIT = ("expiresAt", "stageId")
+_SELDOM_FIT = ("expiresAt", "stageId", "currentStageIndex")
 # In changes: another lead's address; what of a test is changed elsewhere, or not once it has begun.
 _SELDOM_FIT_IN_CHANGES = ("phone", "externalId", "status", "variants")
 
