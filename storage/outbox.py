@@ -19,7 +19,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from peewee import SQL, BigAutoField, Case, Expression, IntegerField, JSONField, ModelSelect, ModelUpdate, TextField, fn
+from peewee import (
+    SQL,
+    BigAutoField,
+    Case,
+    Expression,
+    IntegerField,
+    JSONField,
+    ModelSelect,
+    ModelUpdate,
+    Select,
+    TextField,
+    fn,
+)
 
 from . import clock
 from .base import Row
@@ -29,11 +41,13 @@ from .tenancy import Tenant
 MAX_ERROR = 500
 FIRST_DELAY_S = 2.0
 LONGEST_DELAY_S = 3600.0
+MOST_COUNTED = 10_000  # rows that `depths` looks at, of those that wait and of those that are parked
 
 State = Literal["pending", "claimed", "done", "failed"]
 
 # Literals, not parameters: the indexes hold unfinished rows only, and are used only where the statement says the same.
 _PENDING = SQL("'pending'")
+_FAILED = SQL("'failed'")
 _UNFINISHED = [_PENDING, SQL("'claimed'")]
 
 
@@ -264,6 +278,42 @@ def parked(tenant: Tenant) -> list[OutboxRow]:
         .order_by(OutboxRow.finished_at.desc())
         .limit(100)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How many rows of a kind are due, scheduled, claimed or parked, and since when the first of them is or will be."""
+
+    kind: str
+    stage: Literal["due", "scheduled", "claimed", "parked"]
+    rows: int
+    since: str
+
+
+def depths(now: datetime) -> list[Depth]:
+    """The outbox of all tenants, for whoever runs the server.
+
+    It takes a bounded time: no more than the 10,000 rows that come due first are counted, and as many parked ones.
+    """
+    due = OutboxRow.available_at <= clock.iso(now)
+    stage = Case(
+        None, [(OutboxRow.state == SQL("'claimed'"), SQL("'claimed'")), (due, SQL("'due'"))], SQL("'scheduled'")
+    )
+    in_order = (OutboxRow.available_at, OutboxRow.id)
+    with connection():
+        unfinished = _counted(_rows(stage).where(OutboxRow.state.in_(_UNFINISHED)).order_by(*in_order))
+        return unfinished + _counted(_rows(SQL("'parked'")).where(OutboxRow.state == _FAILED))
+
+
+def _rows(stage: Any) -> ModelSelect[OutboxRow]:
+    return OutboxRow.select(OutboxRow.kind, OutboxRow.available_at, stage.alias("stage")).limit(MOST_COUNTED)
+
+
+def _counted(rows: ModelSelect[OutboxRow]) -> list[Depth]:
+    some = rows.alias("some")
+    counted = Select([some], [some.c.kind, some.c.stage, fn.COUNT(SQL("1")), fn.MIN(some.c.available_at)])
+    found = counted.group_by(some.c.kind, some.c.stage).bind(OutboxRow._meta.database)
+    return [Depth(*row) for row in found.tuples().execute()]
 
 
 def purge(before: datetime, batch: int = 1000) -> int:

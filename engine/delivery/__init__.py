@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine import channels, compliance
-from engine.channels import Channel, Outgoing, SendError
+from engine import channels, compliance, metrics
+from engine.channels import Channel, Deferred, Misconfigured, Outgoing, SendError, Undeliverable
 from engine.compliance import LEAD_GONE, Facts, Held, Refused
 from engine.delivery import doubts, outcomes
 from engine.delivery.outgoing import outgoing_of
@@ -66,9 +66,27 @@ def deliver(task: Task) -> None:
     try:
         sent = call.channel.send(call.outgoing)
     except SendError as error:
+        _tally(way, _name(error))
         outcomes.note_error(way, call.attempt, error)
     else:
+        _tally(way, "accepted")
         outcomes.accept(way, call.attempt, sent)
+
+
+def _tally(way: Way, outcome: str) -> None:
+    metrics.MESSAGES.labels(way.conversation.channel, outcome).inc()
+
+
+def _name(error: SendError) -> str:
+    match error:
+        case Undeliverable():
+            return "refused"
+        case Deferred():
+            return "deferred"
+        case Misconfigured():
+            return "misconfigured"
+        case _:
+            return "unknown"
 
 
 def _way(task: Task) -> Way | None:
@@ -92,6 +110,7 @@ def _begin(way: Way) -> _Call | None:
         message = conversations.message(tenant, way.message.oid)  # as it is now
         if lead is None:
             outcomes.refuse(task, message, LEAD_GONE)
+            _tally(way, "forbidden")
             return None
         now = clock.now()
         facts = compliance.facts_of(
@@ -106,9 +125,11 @@ def _begin(way: Way) -> _Call | None:
         match compliance.decide(facts, now):
             case Refused() as refused:
                 outcomes.refuse(task, message, refused)
+                _tally(way, "forbidden")
             case Held(rule, reason, until):
                 deliveries.note_wait(tenant, message, rule, reason, until)
                 task.hold(until, rule)
+                _tally(way, "held")
             case _:
                 return _start(way, message, lead, facts)
     return None

@@ -26,6 +26,7 @@ from functools import partial
 
 import structlog
 
+from engine import metrics
 from engine.jobs import doorbell
 from engine.jobs.registry import Task, job
 from engine.knowledge import fetch
@@ -168,7 +169,9 @@ def _carry(task: Task) -> None:
         if call is not None:
             started = time.monotonic()
             ended = _call(task, call)
-            _note(task, call, ended, round((time.monotonic() - started) * 1000))
+            taken_s = time.monotonic() - started
+            metrics.EVENT_CALLS.labels(ended.outcome).observe(taken_s)
+            _note(task, call, ended, round(taken_s * 1000))
     except LeaseLost:
         _log.info("lease_lost", row=task.claim.id)
     except Exception as error:  # the lease runs out, and the row is claimed again

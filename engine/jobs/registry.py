@@ -56,6 +56,7 @@ class Task:
     tenant: Tenant
     claim: Claim
     is_settled: bool = field(default=False, init=False)
+    outcome: str = field(default="handed_over", init=False)  # done, held or parked, unless another thread will tell
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -65,17 +66,17 @@ class Task:
     def complete(self) -> None:
         """Finish the row, first thing in the transaction of its effect. Raises LeaseLost."""
         outbox.complete(self.claim)
-        self.is_settled = True
+        self.is_settled, self.outcome = True, "done"
 
     def hold(self, until: datetime, reason: str) -> None:
         """Give the row back until then, in the transaction that notes why. No failure. Raises LeaseLost."""
         outbox.hold(self.claim, until, reason)
-        self.is_settled = True
+        self.is_settled, self.outcome = True, "held"
 
     def park(self, error: str) -> None:
         """Leave the row for a person to look at; its lane goes on. Raises LeaseLost."""
         outbox.fail(self.claim, error)
-        self.is_settled = True
+        self.is_settled, self.outcome = True, "parked"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from datetime import timedelta
 
 import structlog
 
-from engine import audit
+from engine import audit, metrics
 from engine.analytics import folding
 from engine.events import sending
 from engine.jobs import doorbell, registry
@@ -35,6 +35,7 @@ EVENTS_KEPT_FOR = timedelta(days=30)  # and replayable so long
 _TURN_S = 1.0  # a lane with a long import lets others have the thread after this
 _PAUSE_S = 1.0  # after an error of the database or the queue
 _LONGEST_WAIT_S = 0.5  # of an idle thread, so that it notices a stop
+_LOST = "lease_lost"
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.005, 0.1  # how often `settle` looks at a row that somebody else works on
 
 _log = structlog.get_logger(__name__)
@@ -89,20 +90,25 @@ def work(held: Claim, draw: Callable[[], float] = random.random) -> None:
     with connection():
         task = Task(accounts.tenant_by_id(held.tenant_id), held)
     log = _log.bind(kind=held.kind, lane=held.lane, row=held.id, attempt=held.attempts, failures=held.failures)
+    started = time.monotonic()
     try:
         if held.crashes >= MAX_CRASHES:
             raise RuntimeError(f"{held.crashes} workers in a row died on it")
         job.run(task)
         if not task.is_settled:
             raise RuntimeError("The job returned without completing its row")
+        outcome = task.outcome
     except LeaseLost:
+        outcome = _LOST
         log.info("lease_lost")
     except Exception as error:  # whatever a job raises is recorded on its row
-        _record(task, job, error, draw)
+        outcome = _record(task, job, error, draw)
         log.warning("job_failed", error=repr(error), exc_info=not isinstance(error, Retry))
+    metrics.JOBS.labels(held.kind, outcome).observe(time.monotonic() - started)
 
 
-def _record(task: Task, job: Job, error: Exception, draw: Callable[[], float]) -> None:
+def _record(task: Task, job: Job, error: Exception, draw: Callable[[], float]) -> str:
+    """Record on the row what was raised; returns what became of it: retried, parked, lease_lost."""
     held, reason = task.claim, str(error) or type(error).__name__
     try:
         failures = held.failures + 1
@@ -111,13 +117,15 @@ def _record(task: Task, job: Job, error: Exception, draw: Callable[[], float]) -
             if isinstance(error, Retry) and error.delay_s is not None:
                 delay_s = max(delay_s, error.delay_s)
             outbox.retry(held, reason, clock.now() + timedelta(seconds=delay_s))
-            return
+            return "retried"
         with transaction():
             outbox.fail(held, reason)
             if job.gave_up is not None:
                 job.gave_up(task, reason)
     except LeaseLost:
         _log.info("lease_lost", row=held.id)
+        return _LOST
+    return "parked"
 
 
 def _unknown_kind(task: Task) -> None:

@@ -226,6 +226,29 @@ def test_lane_tells_when_it_moves(put):
     assert outbox.lane_moves_at("a") <= clock.stamp()
 
 
+def test_depths_count_what_is_not_done_by_kind_and_stage(tenant, other_tenant, put):
+    put("done"), outbox.complete(claim(lane="done"))
+    put("parked"), outbox.fail(claim(lane="parked"), "why")
+    put("claimed"), claim(lane="claimed")
+    due = clock.now() - timedelta(minutes=5)
+    outbox.put(tenant, "turn", "a", {}, due), outbox.put(other_tenant, "turn", "b", {}, clock.now())
+    outbox.put(tenant, "deliver", "c", {}, clock.now() + timedelta(hours=1))
+
+    found = outbox.depths(clock.now() + timedelta(seconds=1))
+
+    rows = {(each.kind, each.stage): each.rows for each in found}
+    assert rows == {("turn", "parked"): 1, ("turn", "claimed"): 1, ("turn", "due"): 2, ("deliver", "scheduled"): 1}
+    assert [each.since for each in found if each.stage == "due"] == [clock.iso(due)]
+
+
+def test_depths_take_a_bounded_time(monkeypatch, put):
+    monkeypatch.setattr(outbox, "MOST_COUNTED", 3)
+    for lane in "abcde":
+        put(lane)
+
+    assert [each.rows for each in outbox.depths(clock.now() + timedelta(seconds=1))] == [3]
+
+
 def test_purge_removes_old_done_rows_and_keeps_parked_ones(tenant, put):
     done, parked, waiting = put("a"), put("b"), put("c")
     outbox.complete(claim(lane="a"))

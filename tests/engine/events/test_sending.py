@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client import REGISTRY
 
 from engine.events import sending, signing, subscriptions
 from engine.jobs import worker
@@ -52,6 +53,17 @@ def test_event_is_told_signed_and_in_order(receiver, subscribe, happen, deliver,
     [attempt] = attempts[found[0].id]
     assert (attempt.outcome, attempt.status_code, attempt.answer) == ("accepted", 200, "ok")
     assert receiver.got[0][0]["webhook-id"] == found[0].event_oid
+
+
+def test_calls_are_counted_by_outcome(receiver, subscribe, happen, deliver):
+    name, labels = "newleaf_event_call_duration_seconds_count", {"outcome": "accepted"}
+    before = REGISTRY.get_sample_value(name, labels) or 0
+    subscribe(receiver)
+
+    happen()
+    deliver()
+
+    assert REGISTRY.get_sample_value(name, labels) == before + 1
 
 
 def test_body_is_made_for_nobody(tenant):
