@@ -1,7 +1,7 @@
 """The main job, played by a client.
 
 Leads come in, an agent that has a document to look things up in talks to one of them on each channel, and each
-conversation ends differently.
+conversation ends differently. Then a campaign goes out to many at once, and all of it is reckoned up.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import outreach, reckoning
 from .api import Api, StepFailed, expect
 from .telling import Telling
 
@@ -113,8 +114,10 @@ def play(api: Api, telling: Telling, csv: Path) -> None:
     _converse(api, telling, agent, imported or synced[1], "whatsapp", QUALIFIED)
     _converse(api, telling, agent, synced[0], "email", DISQUALIFIED)
     _converse(api, telling, agent, received, "sms", HANDED_OFF)
-    _converse(api, telling, agent, api.post("/api/leads", TELEGRAM_LEAD, status=201), "telegram", ANSWERED)
+    opted_out = api.post("/api/leads", TELEGRAM_LEAD, status=201)
+    _converse(api, telling, agent, opted_out, "telegram", ANSWERED)
     _total(api, telling)
+    reckoning.play(api, telling, outreach.play(api, telling, agent, opted_out))
 
 
 def _arrive(api: Api, telling: Telling) -> None:
@@ -291,7 +294,7 @@ def _check(api: Api, telling: Telling, talk: Json, lead: Json, ending: Ending) -
 
 
 def _total(api: Api, telling: Telling) -> None:
-    telling.heading("In total")
+    telling.heading("So far")
     statuses = ("new", "contacted", "qualified", "disqualified")
     leads = {status: api.count("/api/leads", statuses=status) for status in statuses}
     endings = ("completed", "handed_off", "dropped")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.demo.api import StepFailed, expect
-from server.demo.telling import curl
+from server.demo import reckoning
+from server.demo.api import Api, StepFailed, expect
+from server.demo.house import House
+from server.demo.telling import Telling, curl
 from tests.cli.conftest import environment
 
 TIMEOUT_S = 120
@@ -41,6 +44,13 @@ def test_demo_once_plays_every_step_and_leaves_nothing(folder):
     assert "Every step held." in ran.stdout
     for moment in ("stage Discovery → Fit", "is qualified", "is disqualified", "active → handed_off", "deal_value"):
         assert moment in ran.stdout
+    told = " ".join(ran.stdout.split())
+    assert "22 to be contacted. Left out: 2 (no_valid_phone), 1 (opted_out)" in told
+    assert "↳ 22 sent, 0 to go, 3 left out" in told
+    assert re.search(r"Sales qualifier \d+ \d \d [\d.]+ % [\d.]+ to [\d.]+ % All at once \d+ \d \d [\d.]+ %", told)
+    assert re.search(r"Winner: none\. It is too early to compare: the variants have \d+ / \d+ leads\.", told)
+    assert "fair 24 22 9 3" in told
+    assert re.search(r"Verified: \d+ entries, .* Last hash: [0-9a-f]{64} ", told)
     assert list((folder / "tmp").iterdir()) == []
 
 
@@ -80,7 +90,7 @@ def test_demo_goes_on_serving_with_the_key_it_prints_until_interrupted(folder):
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=TIMEOUT_S)
 
-    assert [lead["name"] for lead in found["leads"]] == ["Ada Example"]
+    assert "Ada Example" in [lead["name"] for lead in found["leads"]]
     assert told.count("curl -s ") == 3
     assert process.returncode == 0, rest
     assert list((folder / "tmp").iterdir()) == []
@@ -108,3 +118,17 @@ def test_step_that_does_not_hold_stops_the_story():
 
     with pytest.raises(StepFailed, match="it broke"):
         expect(False, "it broke")
+
+
+def test_audit_log_edited_by_hand_stops_the_story():
+    with House() as house:
+        api = Api(house.base_url, house.key, lambda _: None)
+        api.post("/api/leads", {"name": "Ada Example", "phone": "+12025550142"}, status=201)
+        reckoning.prove(api, Telling())
+        with sqlite3.connect(house.folder / "newleaf.db") as database:
+            database.execute("UPDATE audit_entry SET actor_name = 'Nobody' WHERE action = 'lead.created'")
+        database.close()
+
+        with pytest.raises(StepFailed, match="entry_changed"):
+            reckoning.prove(api, Telling())
+        api.close()
