@@ -30,11 +30,18 @@ def make_house(
 ) -> Iterator[Callable[..., House]]:
     """Sets up an account on a running server over an empty database of this engine; this process is connected to it.
 
-    has_worker: a `newleaf worker` of its own runs beside the server.
+    workers: so many `newleaf worker` run beside the server. serves_only: and none inside it.
     """
     with ExitStack() as stack:
 
-        def make(engine: str, *, environment: Environment = "test", has_worker: bool = False, **settings: str) -> House:
+        def make(
+            engine: str,
+            *,
+            environment: Environment = "test",
+            workers: int = 0,
+            serves_only: bool = False,
+            **settings: str,
+        ) -> House:
             folder = tmp_path_factory.mktemp("house")
             url = f"sqlite:///{folder}/newleaf.db"
             if engine == "postgres":
@@ -48,9 +55,10 @@ def make_house(
                 key = api_keys.issue(tenant, SYSTEM, name="storm", scopes=granted, roles=["owner"]).full_key
             own = {"NEWLEAF_DATABASE_URL": url, "NEWLEAF_RATE_LIMITS": "off", "NEWLEAF_LOG_LEVEL": "error"}
             own["NEWLEAF_SECRET_KEY"] = SECRET_KEY
-            server = stack.enter_context(MortalServer(nursery, {**own, **settings}, folder))
-            worker = MortalWorker(nursery, server.settings, folder) if has_worker else None
-            return House(server, tenant, key, stack.enter_context(worker) if worker else None)
+            mortal = MortalServer(nursery, {**own, **settings}, folder, with_worker=not serves_only)
+            server = stack.enter_context(mortal)
+            beside = [MortalWorker(nursery, server.settings, folder) for _ in range(workers)]
+            return House(server, tenant, key, [stack.enter_context(each) for each in beside])
 
         yield make
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -25,12 +26,12 @@ _OF_THE_WORKER = {  # tables that say nothing of what was asked for, and change 
 
 @dataclass(frozen=True)
 class House:
-    """An account on a mortal server, to whose database this process is connected. worker: one beside the server."""
+    """An account on a mortal server, to whose database this process is connected. workers: beside the server."""
 
     server: MortalServer
     tenant: Tenant
     api_key: str
-    worker: MortalWorker | None = None
+    workers: Sequence[MortalWorker] = ()
 
     def calm_client(self) -> StormClient:
         """A client for fair weather."""

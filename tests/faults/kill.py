@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from tests.faults import imports, letter_checks, letters, syncs, talks
+from tests.faults import campaign_checks, campaigns, imports, letter_checks, letters, syncs, talks
 from tests.faults.echo_model import echo_model
 from tests.faults.house import check_files
 from tests.faults.providers import providers
@@ -17,6 +17,7 @@ from tests.faults.storm import Storm, settle
 
 SEED = int(os.environ.get("FAULTS_SEED", "20260101"))
 SETTLED_WITHIN_S = 180
+CAMPAIGN_WITHIN_S = 900
 
 pytestmark = pytest.mark.parametrize("engine_name", ["sqlite", "postgres"])
 
@@ -75,11 +76,40 @@ def test_200_replies(make_house, make_storm, engine_name):
 def test_letters_by_four_channels(make_house, tell, engine_name):
     with echo_model() as model, providers() as four:
         settings, is_postgres = {**model.settings, **four.settings}, engine_name == "postgres"
-        house = make_house(engine_name, environment="live", has_worker=is_postgres, **settings)
+        house = make_house(engine_name, environment="live", workers=int(is_postgres), **settings)
         course = {"kills": 150, "gap": (1, 6), "longest_s": 200}
 
         written = letters.run(house, four, SEED, least=5, settle_s=SETTLED_WITHIN_S, **course)
         tell(str(written))
 
         letter_checks.check(house, written)
+    check_files()
+
+
+def test_campaigns(make_house, tell, engine_name):
+    is_postgres = engine_name == "postgres"
+    house = make_house(engine_name, workers=4 * is_postgres, serves_only=is_postgres)
+    recipients = 10_000 if is_postgres else 2_000
+
+    done = campaigns.run(house, SEED, recipients=recipients, kills=100, stops=50, within_s=CAMPAIGN_WITHIN_S)
+    tell(done)
+
+    campaign_checks.check(house, done)
+    house.check_replays(done.storm)
+    check_files()
+
+
+def test_campaigns_by_two_channels(make_house, tell, engine_name):
+    with providers() as four:
+        is_postgres = engine_name == "postgres"
+        house = make_house(
+            engine_name, environment="live", workers=2 * is_postgres, serves_only=is_postgres, **four.settings
+        )
+        course = {"channels": ("sms", "email"), "providers": four, "within_s": CAMPAIGN_WITHIN_S}
+
+        done = campaigns.run(house, SEED, recipients=150, kills=20, stops=6, **course)
+        tell(done)
+
+        campaign_checks.check(house, done)
+        house.check_replays(done.storm)
     check_files()

@@ -86,7 +86,7 @@ def run(house: House, providers: Providers, seed: int, *, least: int, settle_s: 
 
 
 def _storm_over(house: House, providers: Providers, seed: int, **course: Any) -> tuple[Storm, Doubts]:
-    """A storm that kills a worker beside the server too, where there is one, and aims at receipts and sends."""
+    """A storm that kills workers beside the server too, where there are any, and aims at receipts and sends."""
     doubts = Doubts(house.tenant)
     aims = [
         committed,
@@ -94,8 +94,7 @@ def _storm_over(house: House, providers: Providers, seed: int, **course: Any) ->
         lambda: DeliveryAttempt.of(house.tenant).count(),  # one more send was decided on
         providers.count_taken,  # one more was taken, and nobody has been told
     ]
-    others = [house.worker] if house.worker else []
-    return Storm(house.server, seed, others=others, aims=aims, meanwhile=doubts.pass_time, **course), doubts
+    return Storm(house.server, seed, others=house.workers, aims=aims, meanwhile=doubts.pass_time, **course), doubts
 
 
 def _prepare(client: ContractClient, town: Town) -> list[Person]:

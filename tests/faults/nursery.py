@@ -28,6 +28,7 @@ import httpx
 from tests.support.live_server import ROOT, free_port
 
 _START_TIMEOUT_S = 60
+_NO_WORKER = "--no-worker"
 _USED_LATER = (  # by the first request, turn or message of a process
     *(f"engine.channels.{name}" for name in ("email", "sms", "telegram", "whatsapp")),
     "anyio._backends._asyncio",
@@ -111,14 +112,13 @@ class Mortal:
 
 
 class MortalServer(Mortal):
-    """`newleaf serve`, on one port, which is its public address too."""
+    """`newleaf serve`, on one port, which is its public address too. with_worker: inside."""
 
-    def __init__(self, nursery: Nursery, settings: dict[str, str], cwd: Path) -> None:
+    def __init__(self, nursery: Nursery, settings: dict[str, str], cwd: Path, *, with_worker: bool = True) -> None:
         port = free_port()
         self.base_url = f"http://127.0.0.1:{port}"
-        super().__init__(
-            nursery, ["serve", "--port", str(port)], {**settings, "NEWLEAF_PUBLIC_URL": self.base_url}, cwd
-        )
+        arguments = ["serve", "--port", str(port), *([] if with_worker else [_NO_WORKER])]
+        super().__init__(nursery, arguments, {**settings, "NEWLEAF_PUBLIC_URL": self.base_url}, cwd)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -167,7 +167,7 @@ def _run() -> None:
             print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0, flush=True)  # noqa: T201
             continue
         if order["arguments"][0] == "serve":
-            builder.build(order["settings"])
+            builder.build(order["settings"], with_worker=_NO_WORKER not in order["arguments"])
         pid = os.fork()
         if pid == 0:
             _live(order)
@@ -181,13 +181,13 @@ class _Builder:
         from server import app
 
         self._create: Any = app.create_app
-        self._named: dict[str, str] = {}
+        self._named: tuple[dict[str, str], bool] = {}, False
         self._built: Any = None
         app.create_app = self._find
 
-    def build(self, named: dict[str, str]) -> None:
+    def build(self, named: dict[str, str], *, with_worker: bool) -> None:
         """Have those that are forked from now on find it."""
-        if named == self._named:
+        if (named, with_worker) == self._named:
             return
         from server.settings import Settings
 
@@ -196,13 +196,13 @@ class _Builder:
         chosen = Settings()
         os.environ.clear()
         os.environ.update(before)
-        self._named, self._built = named, self._create(chosen, with_worker=True)
+        self._named, self._built = (named, with_worker), self._create(chosen, with_worker=with_worker)
         gc.collect()
         gc.freeze()  # else each child's own collection copies the pages of this process
 
     def _find(self, chosen: Any, *, with_worker: bool = False) -> Any:
         del chosen
-        assert with_worker
+        assert with_worker == self._named[1]
         return self._built
 
 

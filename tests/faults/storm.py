@@ -1,8 +1,8 @@
 """A storm: clients at work on processes that are killed at random instants, and what it did to them.
 
-An instant is drawn by traffic, not by the clock alone: after so many more requests, and a random part of the time that
-a request takes. So kills hit requests on a slow machine as on a fast one. Every other kill is aimed at a narrow place
-instead, such as this one: an effect has just been committed, and nobody has been told.
+An instant is drawn by traffic or by what was achieved, not by the clock alone: after so many more requests, and a
+random part of the time that a request takes. So kills hit requests on a slow machine as on a fast one. Every other kill
+is aimed at a narrow place instead, such as this one: an effect has just been committed, and nobody has been told.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.support.contract_client import ContractClient
 
 _UP_TIMEOUT_S = 120
 _PAUSE_S = 0.05
+_SHORT_PAUSE_S = 0.005
 _LOOK_S = 0.0005
 _AIM_WITHIN_S = 5
 _LONG_AGO = "2000-01-01T00:00:00.000Z"
@@ -37,6 +39,7 @@ class Toll:
     """What a storm did."""
 
     kills: int = 0
+    jobs: int = 0  # that were in somebody's hands at the kills
     in_flight: list[int] = field(default_factory=list)  # requests that hung in the air at each kill of the server
     acknowledged: int = 0
     retried: int = 0  # sendings after the first one
@@ -54,8 +57,9 @@ class Toll:
     def hits(self) -> str:
         """The kills in words."""
         hit = sum(1 for count in self.in_flight if count)
-        others = f"{beside} of the worker beside it, " if (beside := self.kills - len(self.in_flight)) else ""
-        return f"{self.kills} kills ({others}{hit} with requests in flight, {sum(self.in_flight)} requests hit)"
+        others = f"{beside} of workers beside it, " if (beside := self.kills - len(self.in_flight)) else ""
+        requests = f"{hit} with requests in flight, {sum(self.in_flight)} requests hit"
+        return f"{self.kills} kills ({others}{requests}, {self.jobs} jobs in hand)"
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Storm:
 
     kills: so many, fewer if the work is done before or the storm has lasted `longest_s`, after which it abates.
     gap: how many requests there are between a start and the next kill, at least and at most.
+    pace: instead of the gap, from how many kills are left and a source of chance, what tells when the next one is due.
     others: processes beside the server, one of which is killed as often as it is.
     aims: each changes when one of the narrow places is reached; they are looked at with a connection to the database.
     meanwhile: is done between a kill and the next start.
@@ -90,6 +95,7 @@ class Storm:
         *,
         kills: int = 0,
         gap: tuple[int, int] = (1, 1),
+        pace: Callable[[int, Random], Callable[[], bool]] | None = None,
         longest_s: float = 60,
         others: Sequence[Mortal] = (),
         aims: Sequence[Callable[[], Any]] = (committed,),
@@ -103,7 +109,7 @@ class Storm:
         self._meanwhile = meanwhile
         self._random = Random(seed)
         self._kills_left = kills
-        self._gap = gap
+        self._pace = pace or partial(self._traffic, gap)
         self._left_s = longest_s
         self._until = 0.0
         self._up = threading.Event()
@@ -149,7 +155,8 @@ class Storm:
         victim.kill()
         self.toll.kills += 1
         with transaction():
-            OutboxRow.update(lease_until=_LONG_AGO).where(OutboxRow.state == "claimed").execute()
+            in_hand = OutboxRow.update(lease_until=_LONG_AGO).where(OutboxRow.state == "claimed").execute()
+        self.count(jobs=in_hand)
         if self._meanwhile is not None:
             self._meanwhile()
         victim.start()
@@ -183,15 +190,21 @@ class Storm:
             for name, change in changes.items():
                 setattr(self.toll, name, getattr(self.toll, name) + change)
 
+    def _traffic(self, gap: tuple[int, int], kills_left: int, random: Random) -> Callable[[], bool]:
+        """Tells when so many more requests were sent."""
+        del kills_left
+        due = self._sent + random.randint(*gap)
+        return lambda: self._sent >= due
+
     def _wait_for_instant(self, futures: Sequence[Future[Any]]) -> bool:
         """Wait until the next kill is due; False if the work is done before."""
-        with self._changed:
-            due = self._sent + self._random.randint(*self._gap)
-            while self._sent < due:
-                if all(future.done() for future in futures):
-                    return False
-                self._changed.wait(_PAUSE_S)
-            pause_s = self._random.uniform(0, 1.5 * self._usual_s)
+        is_due = self._pace(self._kills_left, self._random)
+        while not is_due():
+            if all(future.done() for future in futures):
+                return False
+            with self._changed:
+                self._changed.wait(_SHORT_PAUSE_S)
+        pause_s = self._random.uniform(0, 1.5 * self._usual_s)
         if self._kills_left % 2:
             wait(futures, timeout=pause_s)
         else:
@@ -237,8 +250,8 @@ class StormClient:
                 assert response.status_code == 200, response.text
                 return response.json()
 
-    def post(self, path: str, key: str, **content: Any) -> httpx.Response | None:
-        """The answer to a write, None if it was given up."""
+    def post(self, path: str, key: str, *, may_refuse: Collection[str] = (), **content: Any) -> httpx.Response | None:
+        """The answer to a write, None if it was given up. may_refuse: with these codes it may be refused."""
         sending = 0
         while True:
             sending += 1
@@ -254,6 +267,8 @@ class StormClient:
                     return None
                 self._storm.count(retried=1)
             else:
+                if response.is_client_error and response.json()["code"] in may_refuse:
+                    return response
                 if not _still_running(response):
                     assert response.is_success, response.text
                     self._storm.ledger.append(Acknowledged(path, key, content, response.content))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import ENGINE
-from tests.faults import imports, letter_checks, letters, syncs, talks
+from tests.faults import campaign_checks, campaigns, imports, letter_checks, letters, syncs, talks
 from tests.faults.echo_model import echo_model
 from tests.faults.house import check_files
 from tests.faults.providers import providers
@@ -66,10 +66,22 @@ def test_each_reply_is_answered_once_and_in_order(make_house, tide):
 def test_each_message_on_four_channels_is_heard_once_and_its_answer_sent_once(make_house, tell):
     with echo_model() as model, providers() as four:
         is_postgres = ENGINE == "postgres"
-        house = make_house(ENGINE, environment="live", has_worker=is_postgres, **model.settings, **four.settings)
+        house = make_house(ENGINE, environment="live", workers=int(is_postgres), **model.settings, **four.settings)
 
         written = letters.run(house, four, SEED, kills=5, gap=(2, 8), longest_s=10, least=2, settle_s=90)
         tell(str(written))
 
         letter_checks.check(house, written)
+    check_files()
+
+
+def test_campaign_contacts_each_recipient_once(make_house, tell):
+    is_postgres = ENGINE == "postgres"
+    house = make_house(ENGINE, workers=2 * is_postgres, serves_only=is_postgres)
+
+    done = campaigns.run(house, SEED, recipients=150, kills=3, stops=2, within_s=60)
+    tell(done)
+
+    campaign_checks.check(house, done)
+    house.check_replays(done.storm)
     check_files()
