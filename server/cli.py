@@ -19,6 +19,7 @@ import click
 
 from . import startup
 from .audit_command import audit
+from .campaign_command import campaign
 from .demo.command import demo
 from .import_command import import_command
 from .openapi_commands import json_option, openapi
@@ -37,6 +38,7 @@ def main() -> None:
 
 
 main.add_command(audit)
+main.add_command(campaign)
 main.add_command(openapi)
 main.add_command(demo)
 main.add_command(import_command)
