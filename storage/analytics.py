@@ -61,11 +61,12 @@ class Key(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Slots of one grain: from `first` on, before `end`."""
+    """Slots of one grain: from `first` on, before `end`. sign: -1 for what is to be taken away."""
 
     grain: Grain
     first: int
     end: int
+    sign: int = 1
 
 
 EVER = Piece("all", 0, 1)
@@ -182,7 +183,7 @@ def sums(tenant: Tenant, subjects: Sequence[str], pieces: Iterable[Piece]) -> di
             values = {"tenant": tenant.id, "subject": subject, **piece._asdict()}
             for value, measure, amount in statement("analytics.sums", _sums).run(values).fetchall():
                 key = (subject, value, measure)
-                total[key] = total.get(key, 0) + int(amount)
+                total[key] = total.get(key, 0) + piece.sign * int(amount)
     return {key: amount for key, amount in total.items() if amount}
 
 

@@ -34,18 +34,24 @@ class Range:
 
     @property
     def pieces(self) -> list[Piece]:
-        """All of it in few slots: the days of UTC that lie in it, and quarters of an hour at both ends."""
-        _, first, end = self.quarters
-        first_day, end_day = -(-first // QUARTERS_OF_DAY), end // QUARTERS_OF_DAY
-        if end_day <= first_day:
-            return [self.quarters]
-        ends = [(first, first_day * QUARTERS_OF_DAY), (end_day * QUARTERS_OF_DAY, end)]
-        return [Piece("day", first_day, end_day), *(Piece("quarter", *each) for each in ends if each[0] < each[1])]
+        """All of it in few slots: days of UTC, and the quarters of an hour by which those are too few or too many."""
+        _, first, end, _ = self.quarters
+        first_day, end_day = round(first / QUARTERS_OF_DAY), round(end / QUARTERS_OF_DAY)
+        days = Piece("day", first_day, end_day)
+        edges = [*_between(first, first_day * QUARTERS_OF_DAY), *_between(end_day * QUARTERS_OF_DAY, end)]
+        return [days, *edges] if first_day < end_day else edges
 
     def starts(self, interval: str) -> list[date]:
         """The first days of its intervals. A week begins on Monday, the first one where the range does."""
         days = [self.first + timedelta(days=number) for number in range((self.last - self.first).days + 1)]
         return [day for day in days if interval == "day" or day == self.first or day.weekday() == 0]
+
+
+def _between(first: int, end: int) -> list[Piece]:
+    """The quarters of an hour from `first` to `end`; to be taken away where the end comes first."""
+    if first == end:
+        return []
+    return [Piece("quarter", first, end) if first < end else Piece("quarter", end, first, -1)]
 
 
 def chosen(range_: str, from_: str | None, to: str | None, zone: ZoneInfo, now: datetime) -> Range:
