@@ -16,7 +16,7 @@ from storage.database import after_commit, transaction
 from storage.errors import Blocked, Problem
 from storage.tenancy import Actor, Tenant
 
-SETTINGS = ("quietHours", "frequencyCap", "aiDisclosure", "budgets")
+SETTINGS = ("quietHours", "frequencyCap", "aiDisclosure", "budgets", "retention")
 
 
 def update(tenant: Tenant, body: Mapping[str, Any], *, actor: Actor) -> Account:

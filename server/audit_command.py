@@ -46,7 +46,10 @@ def verify(account_id: str, as_json: bool) -> None:
 def _said(body: dict[str, Any]) -> str:
     how = "signed" if body["signed"] else "not signed: there is no NEWLEAF_SECRET_KEY"
     if body["valid"]:
-        return f"{body['entries']} entries, unchanged ({how}). Last hash: {body.get('headHash', 'none')}"
+        told = f"{body['entries']} entries, unchanged ({how}). Last hash: {body.get('headHash', 'none')}"
+        if gone := body.get("checkpoint"):
+            told += f"\nRetention removed those up to number {gone['sequence']}, the last at {gone['removedAt']}."
+        return told
     broken = body["firstBroken"]
     return f"Broken at number {broken['sequence']}, entry {broken.get('entryId', 'none')}: {broken['reason']}"
 

@@ -10,7 +10,7 @@ from peewee import BigAutoField, JSONField, ModelInsert, ModelSelect, TextField
 
 from . import audit, clock
 from .base import AccountModel, Row
-from .database import is_sqlite, transaction
+from .database import database, is_sqlite, transaction
 from .errors import NotFound
 from .ids import new_id
 from .leads import LeadCounter
@@ -116,6 +116,13 @@ def save(account: Account, **columns: Any) -> None:
 def settings(account_id: str) -> dict[str, Any]:
     """What the account set itself, in the contract's names; what is absent has its default. Raises NotFound."""
     return dict(get(account_id).settings)
+
+
+def audit_retentions() -> list[tuple[str, int]]:
+    """The accounts that do not keep their audit log for ever, each with the days that it keeps it."""
+    days = Account.settings["retention"]["auditLogDays"]
+    query = ModelSelect(Account, [Account.id, days]).where(days.is_null(False)).order_by(Account.id)
+    return [(row[0], int(row[1])) for row in database.execute(query)]
 
 
 def default_agent_id(tenant: Tenant) -> str | None:

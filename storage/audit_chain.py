@@ -12,6 +12,11 @@ state, head included. For that, compare with a sequence number and hash that wer
 
 What may have to be forgotten (`PERSONAL`) enters as digests with the entry's salt. `redact` keeps the digests, blanks
 values and salt, and writes an entry that names those it blanked; nothing else may look blanked.
+
+What retention removes leaves a checkpoint beside the head, signed like it: the number and hash of the last entry that
+is gone, and when it went. The rest is proven from there on. The head says with which checkpoint it goes, so that what
+is gone cannot come back with an old one. `purge` verifies entries before it removes them, so that it takes away no
+trace of a change.
 """
 
 from __future__ import annotations
@@ -23,17 +28,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import BigIntegerField, ModelInsert, ModelSelect, ModelUpdate, TextField, fn
+from peewee import BigIntegerField, ModelDelete, ModelInsert, ModelSelect, ModelUpdate, TextField, fn
 
-from . import audit, clock
+from . import accounts, audit, clock
 from .audit import AuditEntry
 from .base import AccountModel
 from .database import database, is_sqlite, transaction
 from .ids import new_id
 from .statements import slot, statement
-from .tenancy import Actor, Tenant
+from .tenancy import SYSTEM, Actor, Tenant
 
 REDACTED = "audit.redacted"
+PURGED = "audit.purged"
 PERSONAL = ("metadata", "actor_name", "actor_ip")
 COVERED = (
     *("id", "account_id", "environment", "actor_type", "actor_id", "request_id"),
@@ -51,12 +57,16 @@ _Entry = dict[str, Any]  # a row as the driver gives it
 
 
 class AuditChain(AccountModel):
-    """Where an account's chain ends; `seq` is also how many entries it has."""
+    """Where an account's chain ends, and where what is left of it begins; `seq` is also how many entries it had."""
 
     seq = BigIntegerField()
     hash = TextField()
     mac = TextField(null=True)  # which key and the signature, None without a key
     sealed_at = TextField()
+    gone_seq = BigIntegerField(default=0)  # the checkpoint
+    gone_hash = TextField(default=_START)
+    gone_at = TextField(default="")
+    gone_mac = TextField(null=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,15 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The last entry that retention removed, and when; `sequence` is also how many are gone."""
+
+    sequence: int
+    hash: str
+    removed_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a walk over a chain found. head_hash and sealed_at are None where nothing was ever sealed."""
 
@@ -76,11 +95,12 @@ class Verdict:
     head_hash: str | None
     sealed_at: str | None
     is_signed: bool
+    checkpoint: Checkpoint | None
     first_broken: Broken | None
 
 
-class HeadBroken(Exception):
-    """To go on from this head would hide that it was changed."""
+class ChainBroken(Exception):
+    """To go on from here would hide that something was changed."""
 
     def __init__(self, broken: Broken) -> None:
         super().__init__(broken.reason)
@@ -101,15 +121,15 @@ def unsealed_accounts() -> Iterator[str]:
 def seal(account_id: str, limit: int, keys: Sequence[bytes]) -> int:
     """Append up to `limit` entries to the account's chain, the oldest first; how many. The first key signs the head.
 
-    Raises HeadBroken.
+    Raises ChainBroken.
     """
     unsealed = AuditEntry.of(account_id).where(AuditEntry.seq.is_null())
     if not unsealed.exists():
         return 0
     with transaction():
         chain = _held(account_id)
-        if broken := _broken_head(chain, keys) or _broken_end(chain):
-            raise HeadBroken(broken)
+        if broken := _broken_ends(chain, keys) or _broken_end(chain):
+            raise ChainBroken(broken)
         sealed, previous = [], chain.hash
         rows = _read(unsealed.order_by(AuditEntry.created_at, AuditEntry.id).limit(limit))
         for seq, row in enumerate(rows, start=chain.seq + 1):
@@ -123,12 +143,35 @@ def seal(account_id: str, limit: int, keys: Sequence[bytes]) -> int:
 
 
 def verify(account_id: str, keys: Sequence[bytes]) -> Verdict:
-    """Walk the chain from its start to the head that it has now, some hundred entries at a time."""
-    chain: AuditChain | None = AuditChain.of(account_id).first()
-    if chain is None:
-        chain = AuditChain(account_id=account_id, seq=0, hash=_START, mac=None, sealed_at="")
-    broken = _broken_entry(chain) or _broken_head(chain, keys) or _beyond(account_id)
-    return Verdict(chain.seq, chain.hash or None, chain.sealed_at or None, chain.mac is not None, broken)
+    """Walk the chain from its start or checkpoint to the head that it has now, some hundred entries at a time."""
+    chain, broken = _walked(account_id, keys)
+    while broken and _noted(account_id).gone_seq != chain.gone_seq:  # retention removed what the walk stood before
+        chain, broken = _walked(account_id, keys)
+    gone = Checkpoint(chain.gone_seq, chain.gone_hash, chain.gone_at) if chain.gone_seq else None
+    return Verdict(chain.seq, chain.hash or None, chain.sealed_at or None, chain.mac is not None, gone, broken)
+
+
+def purge(account_id: str, before: str, limit: int, keys: Sequence[bytes]) -> int:
+    """Remove the first up to `limit` sealed entries as far as they are from before this moment; how many.
+
+    An entry that says what was redacted stays as long as what it names. Raises ChainBroken.
+    """
+    if not _begins_before(account_id, before):
+        return 0
+    with transaction():
+        chain = _held(account_id)
+        last = _last_before(chain, before, limit)
+        if broken := _broken_ends(chain, keys) or _broken_entry(chain, last):
+            raise ChainBroken(broken)
+        last = _last_unneeded(chain, last)
+        count = last - chain.gone_seq
+        if count:
+            gone_hash = _hash_of(chain, last)
+            ModelDelete(AuditEntry).where(_next(chain, last)).execute()
+            _move(chain, keys, gone_seq=last, gone_hash=gone_hash, gone_at=clock.stamp())
+            live = accounts.tenant_row(account_id, "live").tenant
+            audit.record(live, SYSTEM, PURGED, account_id, {"entries": count, "through": last, "before": before})
+        return count
 
 
 def redact(tenant: Tenant, actor: Actor, resource_type: str, resource_id: str | int) -> list[str]:
@@ -154,7 +197,7 @@ def redact(tenant: Tenant, actor: Actor, resource_type: str, resource_id: str | 
 
 
 def resign(keys: Sequence[bytes]) -> int:
-    """Sign every head with the first key that is not yet; how many. Heads that are broken stay as they are.
+    """Sign every head and checkpoint with the first key; how many chains were not. Broken ones stay as they are.
 
     A head that was never signed is taken as it stands: this is how a server that gets its first key begins.
     """
@@ -163,11 +206,51 @@ def resign(keys: Sequence[bytes]) -> int:
         with transaction():
             chain = _held(account_id)
             is_current = chain.mac is not None and chain.mac.startswith(_name(keys[0]))
-            if is_current or (chain.mac is not None and _broken_head(chain, keys)):
+            if is_current or (chain.mac is not None and _broken_ends(chain, keys)):
                 continue
             _move(chain, keys)
             done += 1
     return done
+
+
+def _begins_before(account_id: str, moment: str) -> bool:
+    sealed = ModelSelect(AuditEntry, [AuditEntry.created_at]).where(AuditEntry.account_id == account_id)
+    oldest = sealed.where(AuditEntry.seq.is_null(False)).order_by(AuditEntry.seq).limit(1).scalar()
+    return oldest is not None and oldest < moment
+
+
+def _next(chain: AuditChain, last: int) -> Any:
+    between = (AuditEntry.seq > chain.gone_seq) & (AuditEntry.seq <= last)
+    return (AuditEntry.account_id == chain.account_id) & between
+
+
+def _last_before(chain: AuditChain, moment: str, limit: int) -> int:
+    """Up to which of the next `limit` entries all are from before this moment; the checkpoint's number for none."""
+    last = min(chain.gone_seq + limit, chain.seq)
+    young = ModelSelect(AuditEntry, [fn.MIN(AuditEntry.seq)]).where(AuditEntry.created_at >= moment)
+    first_kept = young.where(_next(chain, last)).scalar()
+    return last if first_kept is None else first_kept - 1
+
+
+def _last_unneeded(chain: AuditChain, last: int) -> int:
+    """The last entry, this or before, without which the blankness of all that stay is still explained."""
+    redactions = AuditEntry.of(chain.account_id).where(_next(chain, last), AuditEntry.action == REDACTED)
+    for row in _read(redactions.order_by(AuditEntry.seq.desc())):
+        kept = AuditEntry.of(chain.account_id).where(AuditEntry.seq.is_null() | (AuditEntry.seq > last))
+        if kept.where(AuditEntry.id.in_(_named(row))).exists():
+            last = row["seq"] - 1
+    return last
+
+
+def _walked(account_id: str, keys: Sequence[bytes]) -> tuple[AuditChain, Broken | None]:
+    chain = _noted(account_id)
+    broken = _broken_checkpoint(chain, keys) or _broken_entry(chain, chain.seq) or _broken_head(chain, keys)
+    return chain, broken or _beyond(account_id)
+
+
+def _noted(account_id: str) -> AuditChain:
+    chain: AuditChain | None = AuditChain.of(account_id).first()
+    return chain or AuditChain(account_id=account_id, seq=0, hash=_START, mac=None, sealed_at="")
 
 
 def _held(account_id: str) -> AuditChain:
@@ -181,14 +264,16 @@ def _held(account_id: str) -> AuditChain:
 def _move(chain: AuditChain, keys: Sequence[bytes], **values: Any) -> None:
     for name, value in values.items():
         setattr(chain, name, value)
-    chain.store(mac=_signed(chain, keys[0]) if keys else None, **values)
+    mac = _signed(_head(chain), keys[0]) if keys else None
+    gone_mac = _signed(_checkpoint(chain), keys[0]) if keys and chain.gone_seq else None
+    chain.store(**values, mac=mac, gone_mac=gone_mac)
 
 
-def _broken_entry(chain: AuditChain) -> Broken | None:
-    """The first entry that is not what was sealed, or the head if it is not where the entries end."""
-    expected, previous, redactions = 1, _START, _Redactions(chain.account_id)
+def _broken_entry(chain: AuditChain, last: int) -> Broken | None:
+    """The first entry up to this one that is not what was sealed, or the head if it is not where the entries end."""
+    expected, previous, redactions = chain.gone_seq + 1, chain.gone_hash, _Redactions(chain.account_id)
     for row in _walk(chain.account_id):
-        if expected > chain.seq:
+        if expected > last:
             break
         if row["seq"] > expected:
             return Broken(expected, "entry_missing")
@@ -200,27 +285,50 @@ def _broken_entry(chain: AuditChain) -> Broken | None:
         if row["digests"] is not None and not redactions.knows(row):
             return Broken(expected, "redaction_unknown", row["id"])
         expected += 1
-    if expected <= chain.seq:
+    if expected <= last:
         return Broken(expected, "entry_missing")
-    return None if previous == chain.hash else Broken(chain.seq, "head_changed")
+    return None if last != chain.seq or previous == chain.hash else _changed(chain)
+
+
+def _broken_ends(chain: AuditChain, keys: Sequence[bytes]) -> Broken | None:
+    return _broken_checkpoint(chain, keys) or _broken_head(chain, keys)
+
+
+def _broken_checkpoint(chain: AuditChain, keys: Sequence[bytes]) -> Broken | None:
+    """Why the checkpoint is not one that was signed with one of these keys; the untouched one where nothing is gone."""
+    if chain.gone_seq:
+        return _broken_note(chain.gone_seq, chain.gone_mac, _checkpoint(chain), keys)
+    is_untouched = (chain.gone_hash, chain.gone_at, chain.gone_mac) == (_START, "", None)
+    return None if is_untouched else Broken(0, "checkpoint_changed")
 
 
 def _broken_head(chain: AuditChain, keys: Sequence[bytes]) -> Broken | None:
-    """Why the head is not one that was signed with one of these keys; where there are none, unsigned is right."""
-    if chain.mac is None:
-        return Broken(chain.seq, "head_unsigned") if keys and chain.seq else None
-    key = next((key for key in keys if chain.mac.startswith(_name(key))), None)
+    """Why the head is not one that was signed with one of these keys; of no entries there may be none."""
+    return _broken_note(chain.seq, chain.mac, _head(chain), keys) if chain.seq or chain.mac else None
+
+
+def _broken_note(sequence: int, mac: str | None, note: Sequence[Any], keys: Sequence[bytes]) -> Broken | None:
+    """Why this is not the note's signature under one of these keys; where there are none, unsigned is right."""
+    if mac is None:
+        return Broken(sequence, f"{note[0]}_unsigned") if keys else None
+    key = next((key for key in keys if mac.startswith(_name(key))), None)
     if key is None:
-        return Broken(chain.seq, "key_unknown")
-    return None if hmac.compare_digest(chain.mac.encode(), _signed(chain, key).encode()) else _changed(chain)
+        return Broken(sequence, "key_unknown")
+    is_signed = hmac.compare_digest(mac.encode(), _signed(note, key).encode())
+    return None if is_signed else Broken(sequence, f"{note[0]}_changed")
 
 
 def _broken_end(chain: AuditChain) -> Broken | None:
     """Whether the last entry is not the head's, or others come after it."""
-    last = AuditEntry.of(chain.account_id).where(AuditEntry.seq == chain.seq).first()
-    if (last.hash if last else _START) != chain.hash:
+    if (_hash_of(chain, chain.seq) or chain.gone_hash) != chain.hash:
         return _changed(chain)
     return _beyond(chain.account_id)
+
+
+def _hash_of(chain: AuditChain, seq: int) -> str | None:
+    query = ModelSelect(AuditEntry, [AuditEntry.hash]).where(AuditEntry.account_id == chain.account_id)
+    found: str | None = query.where(AuditEntry.seq == seq).scalar()
+    return found
 
 
 def _changed(chain: AuditChain) -> Broken:
@@ -231,8 +339,8 @@ def _beyond(account_id: str) -> Broken | None:
     """The first entry after the head, asked in one statement: a sealer may be at work."""
     head = ModelSelect(AuditChain, [fn.COALESCE(fn.MAX(AuditChain.seq), 0)]).where(AuditChain.account_id == account_id)
     query = AuditEntry.of(account_id).where(AuditEntry.seq.is_null(False), AuditEntry.seq > head)
-    found = query.order_by(AuditEntry.seq).first()
-    return None if found is None else Broken(found.seq, "entry_unexpected", found.id)
+    found = next(iter(_read(query.order_by(AuditEntry.seq).limit(1))), None)
+    return None if found is None else Broken(found["seq"], "entry_unexpected", found["id"])
 
 
 def _walk(account_id: str) -> Iterator[_Entry]:
@@ -297,6 +405,13 @@ def _kept(row: _Entry) -> dict[str, str] | None:
         return None
 
 
+def _named(row: _Entry) -> Sequence[str]:
+    """The entries that an `audit.redacted` names; none if it was edited so that it says nothing."""
+    told = json.loads(_canonical(row["metadata"]))
+    named = told.get("entries") if isinstance(told, dict) else None
+    return named if isinstance(named, list) else ()
+
+
 class _Redactions:
     """Which entries the log says were redacted; remembers the last `audit.redacted` that it looked at."""
 
@@ -308,8 +423,8 @@ class _Redactions:
         by = (_kept(row) or {}).get("by", "")
         if by != self._last[0]:
             query = AuditEntry.of(self._account_id).where(AuditEntry.id == by, AuditEntry.action == REDACTED)
-            found = [json.loads(_canonical(entry["metadata"])) for entry in _read(query)]
-            self._last = (by, found[0].get("entries", ()) if found else ())
+            found = _read(query)
+            self._last = (by, _named(found[0]) if found else ())
         return row["id"] in self._last[1]
 
 
@@ -317,9 +432,17 @@ def _name(key: bytes) -> str:
     return hashlib.sha256(b"name of " + key).hexdigest()[:8] + "."
 
 
-def _signed(chain: AuditChain, key: bytes) -> str:
-    head = _encoded([_VERSION, "head", chain.id, chain.account_id, chain.seq, chain.hash, chain.sealed_at])
-    return _name(key) + hmac.new(key, head, hashlib.sha256).hexdigest()
+def _head(chain: AuditChain) -> list[Any]:
+    gone = [chain.gone_seq] if chain.gone_seq else []  # so heads from before there were checkpoints stay signed
+    return ["head", chain.id, chain.account_id, chain.seq, chain.hash, chain.sealed_at, *gone]
+
+
+def _checkpoint(chain: AuditChain) -> list[Any]:
+    return ["checkpoint", chain.id, chain.account_id, chain.gone_seq, chain.gone_hash, chain.gone_at]
+
+
+def _signed(parts: Sequence[Any], key: bytes) -> str:
+    return _name(key) + hmac.new(key, _encoded([_VERSION, *parts]), hashlib.sha256).hexdigest()
 
 
 def _sealing() -> ModelUpdate:

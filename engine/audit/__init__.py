@@ -1,15 +1,16 @@
-"""The proof that the audit log was not changed: sealing it in the background, and verifying it."""
+"""The proof that the audit log was not changed: sealing it in the background, verifying it, and its retention."""
 
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 
 import structlog
 
 from engine import vault
-from storage import audit_chain
-from storage.audit_chain import HeadBroken, Verdict
+from storage import accounts, audit_chain, clock
+from storage.audit_chain import ChainBroken, Verdict
 from storage.database import without_haste
 
 _AT_ONCE = 500  # entries of one transaction
@@ -37,8 +38,24 @@ def seal(account_id: str, until: float | None = None) -> int:
             done += sealed
             if sealed < _AT_ONCE:
                 break
-    except HeadBroken as error:
-        _log.error("audit_chain_broken", account=account_id, seq=error.broken.sequence, reason=error.broken.reason)
+    except ChainBroken as error:
+        _tell(account_id, error)
+    return done
+
+
+def purge_all(within_s: float = _ROUND_S) -> int:
+    """Remove what accounts keep no longer in their logs, whole days in UTC, and stop after this time; how many entries.
+
+    A broken chain is left alone, for `verify` to tell.
+    """
+    until, done = time.monotonic() + within_s, 0
+    for account_id, days in accounts.audit_retentions():
+        before = (clock.now() - timedelta(days=days)).date().isoformat()
+        try:
+            while time.monotonic() < until and (gone := _purge(account_id, before)):
+                done += gone
+        except ChainBroken as error:
+            _tell(account_id, error)
     return done
 
 
@@ -53,6 +70,8 @@ def verdict_body(verdict: Verdict) -> dict[str, Any]:
     """A verdict as the API and the command line answer it."""
     body: dict[str, Any] = {"valid": verdict.first_broken is None, "entries": verdict.entries}
     body |= {"signed": verdict.is_signed, "sealedAt": verdict.sealed_at, "headHash": verdict.head_hash}
+    if gone := verdict.checkpoint:
+        body["checkpoint"] = {"sequence": gone.sequence, "hash": gone.hash, "removedAt": gone.removed_at}
     if broken := verdict.first_broken:
         told = {"entryId": broken.entry_id, "sequence": broken.sequence, "reason": broken.reason}
         body["firstBroken"] = {name: value for name, value in told.items() if value is not None}
@@ -63,3 +82,11 @@ def resign() -> int:
     """Sign every chain's head under the first key of NEWLEAF_SECRET_KEY; how many were not. Raises Blocked."""
     vault.require_key()
     return audit_chain.resign(vault.chain_keys())
+
+
+def _purge(account_id: str, before: str) -> int:
+    return audit_chain.purge(account_id, before, _AT_ONCE, vault.chain_keys())
+
+
+def _tell(account_id: str, error: ChainBroken) -> None:
+    _log.error("audit_chain_broken", account=account_id, seq=error.broken.sequence, reason=error.broken.reason)

@@ -225,3 +225,4 @@ class Worker:
             erasing.erase_expired()
             event_log.purge(clock.now() - EVENTS_KEPT_FOR)
             audit.seal_all()
+            audit.purge_all()

@@ -48,6 +48,19 @@ def test_verify_tells_by_its_exit_code(newleaf, account, edit):
     assert (bad.returncode, "Broken at number 1" in bad.stdout, "entry_changed" in bad.stdout) == (1, True, True)
 
 
+def test_verify_tells_what_retention_removed(newleaf, account, edit):
+    newleaf("audit", "verify", "--account", account, **KEY)
+    gone = "gone_seq = 1, gone_hash = hash, gone_at = '2026-03-14T00:10:00.000Z'"
+    edit(f"UPDATE audit_chain SET {gone}, mac = NULL RETURNING id")
+    edit("DELETE FROM audit_entry RETURNING id")
+    newleaf("secrets", "reseal", **KEY)
+
+    good = newleaf("audit", "verify", "--account", account, **KEY)
+
+    told = "Retention removed those up to number 1, the last at 2026-03-14T00:10:00.000Z."
+    assert (good.returncode, told in good.stdout) == (0, True)
+
+
 def test_redacted_log_is_valid(newleaf, account, edit):
     wanted = ("--environment", "live", "--type", "probe", "--id", "p1")
     ran = newleaf("audit", "redact", "--account", account, *wanted, **KEY)

@@ -19,6 +19,7 @@ SETTINGS = {
     "frequencyCap": {"messages": 3, "hours": 48},
     "aiDisclosure": {"enabled": True, "text": "An AI writes."},
     "budgets": {"monthlyMessages": 1000, "monthlyCostUsd": 12.5},
+    "retention": {"auditLogDays": 730},
 }
 
 
@@ -110,6 +111,8 @@ class TestUpdate:
             ({"frequencyCap": {"messages": 0, "hours": 24}}, "/frequencyCap/messages"),
             ({"budgets": {"monthlyMessages": -1}}, "/budgets/monthlyMessages"),
             ({"budgets": {"yearlyMessages": 1}}, "/budgets/yearlyMessages"),
+            ({"retention": {"auditLogDays": 29}}, "/retention/auditLogDays"),
+            ({"retention": {"messageDays": 30}}, "/retention/messageDays"),
             ({"defaultRegion": "usa"}, "/defaultRegion"),
             ({"defaultAgentId": "1"}, "/defaultAgentId"),
             ({"webhookToken": "whk_0123456789abcdef"}, "/webhookToken"),
@@ -165,12 +168,12 @@ class TestUpdate:
     def test_change_needs_its_scope_and_is_audited(self, party: Party, client: ContractClient) -> None:
         with party.client(scopes=["dashboard:view"]) as viewer:
             refused = viewer.patch(ACCOUNT, json={"name": "Mine"})
-        client.patch(ACCOUNT, json={"name": "Renamed", "budgets": None})
+        client.patch(ACCOUNT, json={"name": "Renamed", "budgets": None, "retention": {"auditLogDays": 30}})
 
         with database.connection():
             told = [(entry.action, entry.metadata) for entry in AuditEntry.of(party.account_id)]
         assert refused.status_code == 403
-        assert ("account.updated", {"changed": ["budgets", "name"]}) in told
+        assert ("account.updated", {"changed": ["budgets", "name", "retention"]}) in told
 
 
 class TestUsage:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from engine import audit as chain
 from storage import audit, audit_log, clock, database
 from storage.tenancy import Actor
 
@@ -163,6 +164,26 @@ def test_verify_names_the_entry_that_was_edited(client, party, write):
     [edited] = client.get(LOGS, params={"action": "probe.made"}).json()["data"]
     assert (bad["valid"], bad["firstBroken"]["entryId"]) == (False, edited["_id"])
     assert bad["firstBroken"]["reason"] == "entry_changed"
+
+
+@pytest.mark.usefixtures("secret_key")
+def test_what_retention_removed_is_neither_listed_nor_exported_and_the_rest_is_valid(client, party, write, actions):
+    write("probe.old", day="2026-01-01")
+    write("probe.made", day="2026-03-14")
+    client.patch("/api/accounts/current", json={"retention": {"auditLogDays": 30}})
+    before = client.get(f"{LOGS}/verify").json()
+
+    with database.connection():
+        chain.purge_all()
+
+    after = client.get(f"{LOGS}/verify").json()
+    exported = client.get(EXPORT, params={"format": "jsonl", "resourceType": "probe"}).text.splitlines()
+    assert actions(resourceType="probe") == [json.loads(line)["action"] for line in exported] == ["probe.made"]
+    assert ("checkpoint" in before, after["valid"], after["checkpoint"]["sequence"]) == (False, True, 1)
+    assert after["entries"] == before["entries"] + 1
+    with party.client("live") as live:
+        [told] = live.get(LOGS, params={"action": "audit.purged"}).json()["data"]
+    assert (told["actor"]["type"], told["metadata"]["entries"]) == ("system", 1)
 
 
 def test_log_of_another_account_does_not_matter(make_party, client, write):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,17 +25,6 @@ HEAD = [column.name for column in AuditChain._meta.sorted_fields]
 pytestmark = pytest.mark.usefixtures("secret_key")
 
 
-@pytest.fixture
-def by_hand(database) -> Callable[..., Any]:
-    """Runs SQL behind newleaf's back."""
-
-    def run(sql: str, *values: Any) -> list[Any]:
-        done = database.execute_sql(sql.replace("?", database.param), values)
-        return done.fetchall() if done.description else []
-
-    return run
-
-
 def write(tenant: Tenant, number: int, **metadata: Any) -> str:
     with database.transaction():
         return audit.record(tenant, ADA, "probe.made", f"p{number}", {"n": number, "z": 1.5, "a": "é", **metadata})
@@ -49,26 +37,6 @@ def entries(tenant) -> list[str]:
         write(tenant, number)
     chain.seal(tenant.account_id)
     return [row.id for row in AuditEntry.of(tenant.account_id).order_by(AuditEntry.seq)]
-
-
-@pytest.fixture
-def broken(tenant) -> Callable[[], Broken | None]:
-    """Where the account's chain is broken, None if it holds."""
-    return lambda: chain.verify(tenant.account_id).first_broken
-
-
-@pytest.fixture
-def try_out(by_hand, broken):
-    """Where the chain is broken after this SQL, which is taken back."""
-
-    def run(sql: str, *values: Any) -> Broken | None:
-        with database.database.atomic() as trial:
-            by_hand(sql, *values)
-            found = broken()
-            trial.rollback()
-        return found
-
-    return run
 
 
 def test_every_column_is_covered() -> None:
@@ -99,6 +67,14 @@ def test_edited_column_is_caught(try_out, entries, other_tenant):
     assert {name: each.reason for name, each in found.items()} == dict.fromkeys(COLUMNS, "entry_changed") | reasons
 
 
+@pytest.mark.parametrize("metadata", ["7", "[1]", '{"entries": 7}'])
+def test_redaction_that_was_edited_into_something_else_is_caught(by_hand, tenant, entries, broken, metadata):
+    audit_chain.redact(tenant, ADA, "probe", "p2")
+    by_hand("UPDATE audit_entry SET metadata = ? WHERE action = 'audit.redacted'", metadata)
+
+    assert broken() == Broken(3, "redaction_unknown", entries[2])
+
+
 def test_emptied_column_is_caught(try_out, entries):
     names = [name for name in COLUMNS if AuditEntry._meta.fields[name].null and name != "digests"]
 
@@ -108,7 +84,7 @@ def test_emptied_column_is_caught(try_out, entries):
 
 
 def test_edited_head_is_caught(try_out, entries, tenant, other_tenant):
-    values = dict.fromkeys(HEAD, "edited") | {"account_id": other_tenant.account_id, "seq": ENTRIES - 1}
+    values = dict.fromkeys(HEAD, "edited") | {"account_id": other_tenant.account_id, "seq": ENTRIES - 1, "gone_seq": 1}
     edit = "UPDATE audit_chain SET {} = ? WHERE account_id = ?"
 
     found = {name: try_out(edit.format(name), value, tenant.account_id) for name, value in values.items()}
