@@ -75,6 +75,14 @@ def test_redaction_that_was_edited_into_something_else_is_caught(by_hand, tenant
     assert broken() == Broken(3, "redaction_unknown", entries[2])
 
 
+def test_last_entry_that_cannot_be_read_is_caught(by_hand, tenant, entries, broken):
+    unread = "no JSON" if database.is_sqlite() else "7"  # PostgreSQL takes nothing else into such a column
+    by_hand("UPDATE audit_entry SET metadata = ? WHERE seq = ?", unread, ENTRIES)
+    write(tenant, 9)
+
+    assert broken() == Broken(ENTRIES, "entry_changed", entries[-1])
+
+
 def test_emptied_column_is_caught(try_out, entries):
     names = [name for name in COLUMNS if AuditEntry._meta.fields[name].null and name != "digests"]
 
