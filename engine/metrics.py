@@ -71,7 +71,7 @@ def require_reader(address: str, headers: Mapping[str, str]) -> None:
         if scheme.lower() != "bearer" or not hmac.compare_digest(shown.strip(" ").encode("latin-1"), _token.encode()):
             raise Unauthenticated("invalid_metrics_token", "Invalid metrics token")
     elif any(name in headers for name in _PROXIED) or not _is_loopback(address):
-        raise Forbidden("metrics_local_only", "Without NEWLEAF_METRICS_TOKEN only this machine is told.")
+        raise Forbidden("metrics_are_local", "Without NEWLEAF_METRICS_TOKEN only this machine is answered.")
 
 
 def _is_loopback(address: str) -> bool:

@@ -51,12 +51,14 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class RawBody:
-    """The body of an operation with `x-raw-body`, as it came: for signatures over the very bytes.
+    """The request of an operation with `x-raw-body`, as it came: for signatures over the very bytes, and the like.
 
     headers: by name in lower case. url: as the caller called it, behind a proxy too. query: decoded, the last of each.
+    address: the caller's.
     """
 
     bytes: bytes
     headers: Mapping[str, str]
     url: str
     query: Mapping[str, str]
+    address: str

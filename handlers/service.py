@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from engine import metrics
 from storage import readiness
 from storage.errors import Unavailable
 
-from .answers import Answer
+from .answers import Answer, RawBody
 from .documents import published
 
 _CHECKS = ("database", "migrations")
@@ -23,6 +24,12 @@ def check_readiness() -> dict[str, str | dict[str, str]]:
         details = "; ".join(f"{name}: {failure}" for name, failure in failures.items())
         raise Unavailable("not_ready", "Not ready", details=details)
     return {"status": "ready", "checks": dict.fromkeys(_CHECKS, "ok")}
+
+
+def get_metrics(body: RawBody) -> Answer:
+    """What was done and what waits, as Prometheus reads it. Raises Unauthenticated, Forbidden."""
+    metrics.require_reader(body.address, body.headers)
+    return Answer(metrics.page(), media_type=metrics.MEDIA_TYPE)
 
 
 def _document(name: str) -> Answer:

@@ -11,7 +11,7 @@ import msgspec
 from connexion import ConnexionMiddleware
 from pydantic import SecretStr
 
-from engine import channels, integrations, turns, vault
+from engine import channels, integrations, metrics, turns, vault
 from engine.agents import ModelConfig, pricing
 from engine.jobs import doorbell
 from engine.jobs.worker import Worker
@@ -48,6 +48,7 @@ def prepare(chosen: Settings) -> None:
     channels.configure(_endpoints(chosen))
     streams.configure(chosen.stream_s)
     vault.configure(_revealed(chosen.secret_key))
+    metrics.configure(_revealed(chosen.metrics_token))
     integrations.configure(
         app_secret=_revealed(chosen.fb_app_secret),
         verify_token=_revealed(chosen.meta_webhook_verify_token),

@@ -89,7 +89,8 @@ def _raw_body(scope: Scope, raw: bytes) -> RawBody:
     base = channels.endpoints().public_url or f"{scope['scheme']}://{headers.get('host', '')}"
     query = scope["query_string"].decode("latin-1")
     url = base + scope["path"] + (f"?{query}" if query else "")
-    return RawBody(raw, headers, url, {name: values[-1] for name, values in _query(scope).items()})
+    query_values = {name: values[-1] for name, values in _query(scope).items()}
+    return RawBody(raw, headers, url, query_values, state(scope).address)
 
 
 class ArgumentPlan:

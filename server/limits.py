@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 from limits import RateLimitItemPerMinute
+from prometheus_client import Gauge
 from redis import RedisError
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
@@ -31,6 +32,11 @@ _log = structlog.get_logger("newleaf.limits")
 _PAUSE_S = 5  # so long is a shared storage left alone that did not answer: asking it delays every request
 _UNLIMITED = 2_147_483_647
 _MOST_SPENT = 10_000  # addresses remembered as having used up a shared window
+_IN_MEMORY = Gauge(
+    "newleaf_limits_in_memory",
+    "Whether rate limits are counted in memory because the shared storage does not answer.",
+    multiprocess_mode="mostrecent",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,11 +141,13 @@ class WindowLimiter:
             except RedisError as error:
                 if not self._is_down:
                     _log.error("shared rate limits are down, counting in memory", error=str(error))
+                    _IN_MEMORY.set(1)
                 self._is_down = True
                 self._asked_again_at = time.monotonic() + _PAUSE_S
             else:
                 if self._is_down:
                     _log.info("shared rate limits are back")
+                    _IN_MEMORY.set(0)
                 self._is_down = False
                 return taken
         return self._memory.take(keys, amounts)

@@ -6,12 +6,17 @@ import os
 import signal
 import socket
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 import structlog
 import uvicorn
 from uvicorn.supervisors import Multiprocess
+
+from engine.metrics import SHARED_FOLDER
 
 from .settings import Settings
 
@@ -44,7 +49,8 @@ def serve(chosen: Settings, host: str, port: int, *, workers: int, with_worker: 
         h11_max_incomplete_event_size=64 * 1024,
     )
     if workers > 1:
-        Multiprocess(config, [listener]).run()
+        with _counting_together():
+            Multiprocess(config, [listener]).run()
         return
     # uvicorn ends in good order, then raises the signal again: an end that was asked for is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,6 +59,14 @@ def serve(chosen: Settings, host: str, port: int, *, workers: int, with_worker: 
     server.run([listener])
     if not server.started:
         sys.exit(1)
+
+
+@contextmanager
+def _counting_together() -> Iterator[None]:
+    """Whichever of the processes that are started meanwhile is asked for metrics tells those of all of them."""
+    with tempfile.TemporaryDirectory(prefix="newleaf-metrics-") as folder:
+        os.environ.setdefault(SHARED_FOLDER, folder)
+        yield
 
 
 def _listen(host: str, port: int) -> socket.socket:

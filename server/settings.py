@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     stream_s: float = Field(
         default=300.0, gt=0, le=3600, description="Seconds after which an event stream ends and its client reconnects."
     )
+    metrics_token: SecretStr | None = Field(
+        default=None, description="Bearer token that opens `/metrics`; without it only this machine is answered."
+    )
     worker_concurrency: int = Field(default=2, ge=1, le=64, description="Background jobs at once in one worker.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe line logged."

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.cli.conftest import environment
 from tests.conftest import ENGINE, migrated, own_database
 
 STOP_TIMEOUT_S = 60
+_HEALTH = r'newleaf_http_request_duration_seconds_count\{method="GET",operation="check_health",status="2xx"\} (\S+)'
 
 
 @pytest.fixture
@@ -66,6 +68,26 @@ def test_server_says_where_it_listens_answers_and_ends_on_sigterm(tmp_path, migr
     assert answer.json()["status"] == "ready"
     assert code == 0
     assert any(line["event"] == "request" for line in log_lines(tmp_path))
+
+
+def test_each_of_two_processes_tells_the_metrics_of_both(tmp_path, migrated_url):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    options = ("--port", "0", "--workers", "2", "--no-worker")
+    with running(tmp_path, "serve", *options, NEWLEAF_DATABASE_URL=migrated_url, TMPDIR=str(folder)) as process:
+        url = re.match(r"newleaf listens on (\S+),", process.stdout.readline()).group(1)
+        for _ in range(20):  # connections of their own, for whichever process takes them
+            httpx.get(f"{url}/healthz", timeout=60, trust_env=False)
+        counted = set()
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while counted != {20.0} and time.monotonic() < deadline:  # a request is counted just after its answer
+            pages = [httpx.get(f"{url}/metrics", timeout=60, trust_env=False).text for _ in range(8)]
+            counted = {float(re.search(_HEALTH, page).group(1)) for page in pages}
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_TIMEOUT_S)
+
+    assert counted == {20.0}
+    assert list(folder.iterdir()) == []
 
 
 def test_taken_port_is_one_line(tmp_path, migrated_url, newleaf):

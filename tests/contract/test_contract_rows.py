@@ -27,6 +27,7 @@ class Row(NamedTuple):
 TABLE = """
 GET    /healthz                                             public                      200
 GET    /readyz                                              public                      200
+GET    /metrics                                             public                      200
 GET    /openapi.json                                        public                      200
 GET    /openapi.yaml                                        public                      200
 GET    /openapi-3.1.json                                    public                      200

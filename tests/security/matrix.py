@@ -200,9 +200,13 @@ def _comparable(response: httpx.Response, given: Sequence[str]) -> Any:
 
 
 def _events(text: str) -> Any:
-    """Server-sent events as what they tell, without ids, which count those of all conversations; else the text."""
+    """Server-sent events as what they tell, without ids, which count those of all conversations; else the text.
+
+    Of metrics, which count what everybody does, what is counted.
+    """
     told = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
-    return [json.loads(each) for each in told] if told else text
+    counted = [line for line in text.splitlines() if line.startswith("# TYPE ")]
+    return [json.loads(each) for each in told] if told else counted or text
 
 
 def _masked(node: Any, given: Sequence[str]) -> Any:

