@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn, Self
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NoReturn, Self, TypeVar
 
 from peewee import (
     BigAutoField,
+    BooleanField,
     Expression,
     Field,
     IntegerField,
@@ -24,6 +26,7 @@ from .statements import slot, statement
 from .tenancy import Tenant
 
 _json_text = json.JSONEncoder(separators=(",", ":")).encode
+_READ_ANEW = (JSONField, BooleanField)  # what SQLite has no types for
 
 
 class Row(Model):
@@ -42,6 +45,9 @@ class Row(Model):
             setattr(self, name, value)
 
 
+_Row = TypeVar("_Row", bound=Row)
+
+
 def insert(row: Row) -> Any:
     """Insert the row as it stands in memory; the cursor of that."""
     model, values = type(row), row.__data__
@@ -54,6 +60,23 @@ def stored(column: Field, value: Any) -> Any:
     if value is None:
         return None
     return _json_text(value) if isinstance(column, JSONField) else column.db_value(value)
+
+
+def revived(model: type[_Row], rows: Iterable[Sequence[Any]]) -> Iterator[_Row]:
+    """Rows of all columns, in the order of the model's fields, as the driver handed them out.
+
+    For many at once: Peewee's own way looks at each value of each row anew, which takes ten times as long.
+    """
+    fields = model._meta.sorted_fields
+    names = [field.name for field in fields]
+    anew: list[Any] = [field for field in fields if isinstance(field, _READ_ANEW)] if is_sqlite() else []
+    for row in rows:
+        values = dict(zip(names, row, strict=True))
+        for field in anew:
+            values[field.name] = field.python_value(values[field.name])
+        made = model.__new__(model)
+        vars(made).update(__data__=values, __rel__={}, _dirty=set())
+        yield made
 
 
 def owned(model: type[TenantModel], tenant: Tenant) -> Expression:

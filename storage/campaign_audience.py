@@ -106,7 +106,7 @@ def freeze_unknown(tenant: Tenant, campaign: Campaign) -> None:
     unknown = _unknown(tenant, campaign)
     shared = {"tenant_id": tenant.id, "campaign_id": campaign.id, "updated_at": clock.stamp()}
     out = {"state": "skipped", "status": "skipped", "reason": UNKNOWN_LEAD}
-    insert_all([CampaignRecipient(lead_number=number, **shared, **out) for number in unknown])
+    insert_all(CampaignRecipient, {"lead_number": unknown}, **shared, **out)
     count(tenant, campaign.id, total=len(unknown), skipped=len(unknown))
 
 

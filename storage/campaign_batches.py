@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from peewee import JOIN, SQL, Case, NodeList, Value, fn
+from peewee import JOIN, SQL, Case, NodeList, fn
 
 from . import clock, usage
+from .base import revived
 from .bulk import any_id, as_ids, insert_all, insert_named
 from .campaign_ledger import deliver_all
 from .conversation_events import ConversationEvent
@@ -19,7 +20,7 @@ from .conversations import Conversation, Message
 from .database import is_sqlite
 from .deliveries import DeliveryAttempt
 from .identities import ChannelIdentity
-from .leads import Lead, live
+from .leads import Lead, live, locked
 from .outbox import OutboxRow
 from .statements import ANY_TENANT, slot, statement
 from .tenancy import Tenant
@@ -40,13 +41,20 @@ class Known:
 
 def hold_leads(tenant: Tenant, numbers: Collection[int]) -> dict[int, Lead]:
     """Those of these leads that are not deleted, taken in the order of their numbers until the transaction ends."""
-    named = any_id(Lead.number, _ids(numbers))
-    query: Any = live(tenant).where(named).order_by(Lead.number)
-    return {lead.number: lead for lead in (query if is_sqlite() else query.for_update())}
+    rows = statement("campaign_batches.leads", _held_leads).run({"tenant": tenant.id, "leads": as_ids(numbers)})
+    return {lead.number: lead for lead in revived(Lead, rows.fetchall())}
 
 
-def _ids(numbers: Collection[int]) -> Any:
-    return Value(as_ids(numbers), False, unpack=False)
+def _held_leads(*columns: Any) -> Any:
+    named = any_id(Lead.number, slot("leads"))
+    return locked(live(ANY_TENANT, *columns).where(named).order_by(Lead.number))
+
+
+def take_leads(tenant: Tenant, numbers: Collection[int]) -> None:
+    """Take these leads until the transaction ends, as `hold_leads` does, where it is known who they are."""
+    if not is_sqlite():
+        taking = statement("campaign_batches.take_leads", lambda: _held_leads(Lead.number))
+        taking.run({"tenant": tenant.id, "leads": as_ids(numbers)})
 
 
 def known_of(
@@ -149,45 +157,52 @@ def open_all(tenant: Tenant, conversations: Sequence[Conversation], messages: Se
 
 def note_events(tenant: Tenant, type_: str, events: Sequence[tuple[int, dict[str, Any]]]) -> None:
     """Write an event of each of these conversations."""
-    shared = {"tenant_id": tenant.id, "type": type_, "created_at": clock.stamp()}
-    insert_all([ConversationEvent(conversation_id=row_id, data=data, **shared) for row_id, data in events])
+    columns: dict[str, list[Any]] = {
+        "conversation_id": [row_id for row_id, _ in events],
+        "data": [data for _, data in events],
+    }
+    insert_all(ConversationEvent, columns, tenant_id=tenant.id, type=type_, created_at=clock.stamp())
 
 
 def put_all(tenant: Tenant, rows: Sequence[tuple[str, str, dict[str, Any], datetime]]) -> None:
     """Store many intents at once, each as (kind, lane, payload, when it is due); their lanes are free."""
-    shared = {"tenant_id": tenant.id, "created_at": clock.stamp()}
-    insert_all(
-        [
-            OutboxRow(kind=kind, lane=lane, payload=payload, available_at=clock.iso(at), **shared)
-            for kind, lane, payload, at in rows
-        ]
-    )
+    columns: dict[str, list[Any]] = {
+        "kind": [kind for kind, *_ in rows],
+        "lane": [lane for _, lane, *_ in rows],
+        "payload": [payload for *_, payload, _ in rows],
+        "available_at": [clock.iso(at) for *_, at in rows],
+    }
+    insert_all(OutboxRow, columns, tenant_id=tenant.id, created_at=clock.stamp())
 
 
-def queued(tenant: Tenant, ids: Collection[int]) -> list[tuple[Message, Conversation]]:
-    """Those of these messages that are queued still and that nobody has tried to deliver, with their conversations."""
-    tried = DeliveryAttempt.of(tenant, DeliveryAttempt.id).where(DeliveryAttempt.message_id == Message.id)
-    fresh = any_id(Message.id, _ids(ids)) & (Message.delivery_status == "queued") & ~fn.EXISTS(tried)
-    query: Any = Message.of(tenant).where(fresh).order_by(Message.id)
-    messages: list[Message] = list(query)
-    of_them = any_id(Conversation.id, _ids([each.conversation_id for each in messages]))
-    found: Any = Conversation.of(tenant).where(of_them)
-    conversations: dict[int, Conversation] = {each.id: each for each in found}
-    return [(each, conversations[each.conversation_id]) for each in messages]
+def queued(tenant: Tenant, ids: Collection[int]) -> tuple[list[tuple[Message, Conversation]], list[Message]]:
+    """Those of these messages that are queued still: with their conversations where nobody has tried to deliver them,
+    and those that somebody has begun to deliver.
+    """
+    rows = statement("campaign_batches.queued", _queued).run({"tenant": tenant.id, "ids": as_ids(ids)}).fetchall()
+    messages = list(revived(Message, [row[:-1] for row in rows]))
+    of_them = {"tenant": tenant.id, "ids": as_ids([each.conversation_id for each in messages])}
+    found = statement("campaign_batches.conversations", _conversations).run(of_them).fetchall()
+    talks = {each.id: each for each in revived(Conversation, found)}
+    are_tried = [bool(row[-1]) for row in rows]
+    fresh = [(each, talks[each.conversation_id]) for each, tried in zip(messages, are_tried, strict=True) if not tried]
+    return fresh, [each for each, tried in zip(messages, are_tried, strict=True) if tried]
 
 
-def tried(tenant: Tenant, ids: Collection[int]) -> list[Message]:
-    """Those of these messages that are queued still although somebody has begun to deliver them."""
-    begun = DeliveryAttempt.of(tenant, DeliveryAttempt.id).where(DeliveryAttempt.message_id == Message.id)
-    wanted = any_id(Message.id, _ids(ids)) & (Message.delivery_status == "queued") & fn.EXISTS(begun)
-    query: Any = Message.of(tenant).where(wanted).order_by(Message.id)
-    return list(query)
+def _queued() -> Any:
+    tried = DeliveryAttempt.of(ANY_TENANT, DeliveryAttempt.id).where(DeliveryAttempt.message_id == Message.id)
+    query: Any = Message.of(ANY_TENANT, *Message._meta.sorted_fields, fn.EXISTS(tried))
+    return query.where(any_id(Message.id, slot("ids")), Message.delivery_status == "queued").order_by(Message.id)
+
+
+def _conversations() -> Any:
+    return Conversation.of(ANY_TENANT).where(any_id(Conversation.id, slot("ids")))
 
 
 def begin_all(tenant: Tenant, messages: Sequence[Message], now: datetime) -> None:
     """Write down that the provider is about to be called for each of these messages for the first time."""
     shared = {"tenant_id": tenant.id, "number": 1, "started_at": clock.iso(now)}
-    insert_all([DeliveryAttempt(message_id=each.id, **shared) for each in messages])
+    insert_all(DeliveryAttempt, {"message_id": [each.id for each in messages]}, **shared)
 
 
 def accept_all(tenant: Tenant, taken: Mapping[int, str], now: datetime) -> set[int]:

@@ -35,9 +35,8 @@ _Pair = tuple[Message, Conversation]
 def give_up(task: Task, reason: str) -> None:
     """After the last failure each message goes its own way."""
     del reason
-    ids = task.payload["messages"]
-    fresh = [message for message, _ in campaign_batches.queued(task.tenant, ids)]
-    _one_by_one(task.tenant, [*fresh, *campaign_batches.tried(task.tenant, ids)])
+    pairs, tried = campaign_batches.queued(task.tenant, task.payload["messages"])
+    _one_by_one(task.tenant, [*(message for message, _ in pairs), *tried])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +66,11 @@ def deliver(task: Task) -> None:
 
 def _begin(task: Task) -> tuple[Channel, list[_Call]] | None:
     """Decide, and write down which calls are about to be made; None where none is. Raises LeaseLost."""
-    tenant, ids, now = task.tenant, task.payload["messages"], clock.now()
+    tenant, now = task.tenant, clock.now()
     with transaction():
         outbox.extend(task.claim, now, LEASE_S)
-        pairs = campaign_batches.queued(tenant, ids)
-        _one_by_one(tenant, campaign_batches.tried(tenant, ids))
+        pairs, tried = campaign_batches.queued(tenant, task.payload["messages"])
+        _one_by_one(tenant, tried)
         channel = channels.of(tenant, pairs[0][1].channel) if pairs else None
         if channel is None or not is_batched(channel):
             task.complete()
@@ -135,7 +134,7 @@ def _finish(task: Task, calls: Sequence[_Call], taken: Mapping[int, str]) -> Non
     tenant, now = task.tenant, clock.now()
     with transaction():
         task.complete()
-        campaign_batches.hold_leads(tenant, [call.talk.lead_number for call in calls])
+        campaign_batches.take_leads(tenant, [call.talk.lead_number for call in calls])
         news = campaign_batches.accept_all(tenant, taken, now)
         _one_by_one(tenant, [call.message for call in calls if call.message.id not in taken])
         for call in calls:
