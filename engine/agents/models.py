@@ -116,8 +116,10 @@ def http_client(config: ModelConfig) -> AbstractAsyncContextManager[httpx2.Async
     """A client with strict timeouts and no redirects, so that the key only ever reaches base_url; to be closed."""
     import httpx2
 
+    from engine import authorities
+
     timeout = httpx2.Timeout(config.timeout_s, connect=min(CONNECT_TIMEOUT_S, config.timeout_s))
-    return httpx2.AsyncClient(timeout=timeout, follow_redirects=False)
+    return httpx2.AsyncClient(verify=authorities.usual(), timeout=timeout, follow_redirects=False)
 
 
 def provider_model(config: ModelConfig, client: Any) -> Model:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import httpx
 
+from engine import authorities
 from storage.tenancy import Tenant
 
 from .terms import without_common
@@ -152,7 +153,7 @@ class _Remote:
         import numpy as np
 
         rows: list[list[float]] = []
-        with httpx.Client(timeout=self._endpoint.timeout_s, trust_env=False) as client:
+        with httpx.Client(verify=authorities.usual(), timeout=self._endpoint.timeout_s, trust_env=False) as client:
             for start in range(0, len(texts), _AT_ONCE):
                 rows += self._ask(client, [text[:_MAX_CHARACTERS] for text in texts[start : start + _AT_ONCE]])
         if len({len(row) for row in rows}) > 1:

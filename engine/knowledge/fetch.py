@@ -8,7 +8,6 @@ as the first address. Bytes, headers and time are counted as they come in, so th
 from __future__ import annotations
 
 import contextlib
-import functools
 import ipaddress
 import re
 import socket
@@ -20,8 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpcore
-import httpx
 
+from engine import authorities
 from storage.tenancy import Environment
 
 from .fetch_errors import BadAnswer, FetchError, RedirectRefused, TooSlow, Unreachable, UrlRefused, WrongType
@@ -168,7 +167,7 @@ class Fetcher:
     ) -> Fetched:
         url = asked.url
         backend = Pinned(self._addresses(url, only_listed, meter), meter)
-        tls = (self._tls or _trusted()) if url.scheme == "https" else None
+        tls = (self._tls or authorities.usual()) if url.scheme == "https" else None
         host = url.host.encode()
         origin = httpcore.Origin(url.scheme.encode(), host, url.port)
         place = httpcore.URL(scheme=url.scheme.encode(), host=host, port=url.port, target=url.target.encode())
@@ -221,11 +220,6 @@ class _Asked:
     url: Url
     headers: Mapping[str, str]
     body: bytes | None
-
-
-@functools.cache
-def _trusted() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
 
 
 def is_sendable(name: str, value: str) -> bool:

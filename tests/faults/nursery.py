@@ -126,7 +126,7 @@ class MortalServer(Mortal):
         deadline = time.monotonic() + _START_TIMEOUT_S
         while True:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.base_url}/healthz", trust_env=False, timeout=5).status_code == 200:
+                if httpx.get(f"{self.base_url}/healthz", trust_env=False, verify=False, timeout=5).status_code == 200:
                     return
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.02)

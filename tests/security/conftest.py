@@ -27,7 +27,7 @@ def apart() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def matrix(served: Served) -> Iterator[Matrix]:
     """The matrix over the running server, every answer held against the contract."""
-    with ContractClient(served.base_url, verify=False) as client:
+    with ContractClient(served.base_url) as client:
         yield Matrix(client)
 
 

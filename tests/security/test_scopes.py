@@ -39,7 +39,7 @@ takes_id = pytest.mark.parametrize("operation", TAKES_ID.values(), ids=TAKES_ID)
 @pytest.fixture
 def anybody(party: Party) -> Any:
     """A client that shows no key of its own."""
-    with ContractClient(party.base_url, verify=False) as opened:
+    with ContractClient(party.base_url) as opened:
         yield opened
 
 

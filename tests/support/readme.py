@@ -129,7 +129,9 @@ class Shell:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline:
             try:
-                httpx.get(f"http://127.0.0.1:{self._port}/healthz", timeout=_START_TIMEOUT_S, trust_env=False)
+                httpx.get(
+                    f"http://127.0.0.1:{self._port}/healthz", timeout=_START_TIMEOUT_S, trust_env=False, verify=False
+                )
             except httpx.ConnectError:
                 time.sleep(0.05)
             else:

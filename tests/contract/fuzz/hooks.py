@@ -28,6 +28,7 @@ REACHED = Path(os.environ["FUZZ_REACHED"])
 schemathesis.openapi.format("iana-timezone", st.sampled_from(sorted(zoneinfo.available_timezones())))
 database.connect(os.environ["FUZZ_DATABASE_URL"])
 
+_client = httpx.Client(base_url=BASE_URL, trust_env=False, timeout=60)
 _lock = threading.Lock()
 _draw = random.Random(0)
 _known: dict[str, collections.deque[Any]] = collections.defaultdict(lambda: collections.deque(maxlen=20))
@@ -41,7 +42,7 @@ def _new_key(environment: Environment) -> str:
 
 
 def _get(path: str, key: str) -> httpx.Response:
-    return httpx.get(f"{BASE_URL}{path}", headers={"X-API-Key": key}, trust_env=False)
+    return _client.get(path, headers={"X-API-Key": key})
 
 
 _TEAM = "/api/accounts/current/"
